@@ -1,0 +1,3 @@
+//! Runner.
+
+fn main() {}

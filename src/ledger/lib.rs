@@ -1,0 +1,3 @@
+//! The pure core.
+#![no_std]
+extern crate alloc;

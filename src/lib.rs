@@ -1,0 +1,1 @@
+//! folio: a replicated double-entry payment ledger.

@@ -1,0 +1,3 @@
+//! The one binary: `folio`.
+
+fn main() {}
