@@ -1,0 +1,211 @@
+//! The one door to the book: [`apply()`].
+//!
+//! Before each command, everything due at its time expires, in order of (deadline, id), each with a journal record.
+//! Then the order of precedence common to all operations: a remembered request id answers first (replay, or
+//! `REQUEST_ID_REUSED`), then the shape, then the operation's own checks in the order its file documents.
+
+use alloc::vec::Vec;
+use core::fmt::Debug;
+
+use crate::command::{Command, Operation};
+use crate::entry::Entry;
+use crate::journal::JournalSequence;
+use crate::limits::{MAX_EXPIRIES_PER_STEP, RULES_VERSION};
+use crate::ops;
+use crate::outcome::{Accepted, Answer, Outcome, Point, Rejection};
+use crate::records::{Applied, Records, RequestBody, RequestRecord, Stop};
+use crate::shape;
+use crate::time::LogTime;
+use crate::transaction::TransactionState;
+use crate::working::{Context, Halt, Step, Working};
+
+/// What an operation decided.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    pub(crate) outcome: Outcome,
+    pub(crate) sequence: Option<JournalSequence>,
+    pub(crate) replay_of: Option<Point>,
+    pub(crate) state: Option<TransactionState>,
+    /// Whether the request id is still to be remembered.
+    pub(crate) is_new: bool,
+}
+
+impl Decision {
+    /// Something was booked under `sequence`.
+    pub(crate) fn booked(accepted: Accepted, sequence: JournalSequence) -> Decision {
+        Decision {
+            outcome: Outcome::Accepted(accepted),
+            sequence: Some(sequence),
+            replay_of: None,
+            state: None,
+            is_new: true,
+        }
+    }
+
+    /// Accepted without any change.
+    pub(crate) fn unchanged(accepted: Accepted) -> Decision {
+        Decision { outcome: Outcome::Accepted(accepted), sequence: None, replay_of: None, state: None, is_new: true }
+    }
+
+    /// A fresh request id asked for what was done before, at `first`.
+    pub(crate) fn repeated(accepted: Accepted, sequence: Option<JournalSequence>, first: Point) -> Decision {
+        Decision { outcome: Outcome::Accepted(accepted), sequence, replay_of: Some(first), state: None, is_new: true }
+    }
+
+    pub(crate) fn rejected(rejection: Rejection) -> Decision {
+        Decision { outcome: Outcome::Rejected(rejection), sequence: None, replay_of: None, state: None, is_new: true }
+    }
+
+    pub(crate) fn with_state(mut self, state: TransactionState) -> Decision {
+        self.state = Some(state);
+        self
+    }
+}
+
+/// Applies one log entry to the book: the only door.
+///
+/// Returns the answers, one per command and in order, and the changes to write in one atomic batch with `index`. When
+/// [`Applied::finished`] is false, only holds were expired: write the changes while `index - 1` stays the last applied, then call again with the same
+/// entry. The steps are the same on every replica, also when a crash lies between them.
+///
+/// # Errors
+/// [`Stop`]: the node must stop and serve nothing.
+pub fn apply<R: Records>(records: &R, index: u64, entry: &Entry) -> Result<Applied, Stop<R::Error>> {
+    if entry.version != RULES_VERSION {
+        return Err(Stop::UnknownRules { version: entry.version });
+    }
+    let mut working = Working::over(records);
+    let first = Point { index, position: 0, time: LogTime(0) };
+    let expired = expire_due(&mut working, first, entry.stamp, MAX_EXPIRIES_PER_STEP)?;
+    if expired == MAX_EXPIRIES_PER_STEP {
+        return Ok(Applied { changes: working.into_changes(), answers: Vec::new(), finished: false });
+    }
+    let mut answers = Vec::with_capacity(entry.commands.len());
+    if entry.commands.is_empty() {
+        let time = working.head().time.next(entry.stamp);
+        working.set_time(time);
+    }
+    for (position, command) in (0u32..).zip(&entry.commands) {
+        let point = begin(&mut working, Point { position, ..first }, entry.stamp)?;
+        let decision = decide(&mut working, point, entry.stamp, command)?;
+        answers.push(Answer {
+            point,
+            sequence: decision.sequence,
+            replay_of: decision.replay_of,
+            state: decision.state,
+            outcome: decision.outcome,
+        });
+    }
+    Ok(Applied { changes: working.into_changes(), answers, finished: true })
+}
+
+/// Expires what is due and moves the log's time to the next command's, which it returns with the place.
+pub(crate) fn begin<E: Debug>(working: &mut Working<'_, E>, place: Point, stamp: LogTime) -> Result<Point, Stop<E>> {
+    expire_due(working, place, stamp, usize::MAX)?;
+    let time = working.head().time.next(stamp);
+    working.set_time(time);
+    Ok(Point { time, ..place })
+}
+
+/// Expires up to `most` holds that are due at the time the next command would get. Each expiry moves that time on, so
+/// it is asked anew.
+fn expire_due<E: Debug>(
+    working: &mut Working<'_, E>,
+    place: Point,
+    stamp: LogTime,
+    most: usize,
+) -> Result<usize, Stop<E>> {
+    let mut expired = 0;
+    let mut cursor = None;
+    while expired < most {
+        let due = working.head().time.next(stamp);
+        match working.hold_after(cursor).map_err(Stop::Records)? {
+            Some((deadline, transaction)) if deadline <= due => {
+                ops::expire::apply(working, place, transaction, deadline)?;
+                cursor = Some((deadline, transaction));
+                expired += 1;
+            }
+            Some(_) | None => break,
+        }
+    }
+    Ok(expired)
+}
+
+/// Decides one command at `point`, and remembers its request id.
+pub(crate) fn decide<E: Debug>(
+    working: &mut Working<'_, E>,
+    point: Point,
+    stamp: LogTime,
+    command: &Command,
+) -> Result<Decision, Stop<E>> {
+    let decision = match execute(working, point, stamp, command) {
+        Ok(decision) => decision,
+        Err(Halt::Rejected(rejection)) => Decision::rejected(rejection),
+        Err(Halt::Stop(stop)) => return Err(stop),
+    };
+    if decision.is_new {
+        remember(working, point, command, &decision);
+    }
+    Ok(decision)
+}
+
+fn execute<E: Debug>(
+    working: &mut Working<'_, E>,
+    point: Point,
+    stamp: LogTime,
+    command: &Command,
+) -> Step<Decision, E> {
+    if let Some(record) = working.request(&command.request).map_err(Stop::Records)? {
+        return ops::repeat::answer(working, record, command).map_err(Halt::Stop);
+    }
+    shape::check(command).map_err(Rejection::InvalidArgument)?;
+    let context = Context { point, request: Some(command.request), principal: &command.principal };
+    match &command.operation {
+        Operation::RegisterAsset(register) => ops::register_asset::apply(working, &context, register),
+        Operation::OpenAccount(open) => ops::open_account::apply(working, &context, open),
+        Operation::SetLimits(limits) => ops::set_limits::apply(working, &context, limits),
+        Operation::Freeze(account) => ops::freeze::apply(working, &context, account),
+        Operation::Unfreeze(account) => ops::unfreeze::apply(working, &context, account),
+        Operation::Close(account) => ops::close::apply(working, &context, account),
+        Operation::Post(post) => ops::post::apply(working, &context, post),
+        Operation::Try(attempt) => ops::try_hold::apply(working, &context, attempt),
+        Operation::Confirm(confirm) => ops::confirm::apply(working, &context, confirm),
+        Operation::Cancel(transaction) => ops::cancel::apply(working, &context, *transaction),
+        Operation::Reverse(reverse) => ops::reverse::apply(working, &context, reverse),
+        Operation::Atomic(items) => ops::atomic::apply(working, point, stamp, items).map_err(Halt::Stop),
+    }
+}
+
+/// Keeps the answer under the request id. Where the command made one journal record of its own, that record says it all.
+fn remember<E: Debug>(working: &mut Working<'_, E>, point: Point, command: &Command, decision: &Decision) {
+    #[cfg(feature = "seeded-bugs")]
+    if crate::seeded::is(crate::seeded::CoreBug::ForgottenRequestId) && command.request.as_bytes()[15].is_multiple_of(8)
+    {
+        return;
+    }
+    let body = match (&decision.outcome, decision.sequence, decision.replay_of) {
+        (Outcome::Accepted(_), Some(sequence), None) => RequestBody::Booked(sequence),
+        (outcome @ (Outcome::Accepted(_) | Outcome::Rejected(_) | Outcome::BatchRejected { .. }), _, _) => {
+            RequestBody::Kept {
+                command: command.clone(),
+                outcome: outcome.clone(),
+                sequence: decision.sequence,
+                replay_of: decision.replay_of,
+            }
+        }
+    };
+    working.put_request(command.request, RequestRecord { point, body });
+}
+
+/// Keeps the refusal of an atomic batch's culprit under its own id, unless that id was taken before.
+pub(crate) fn remember_culprit<E: Debug>(
+    working: &mut Working<'_, E>,
+    point: Point,
+    command: &Command,
+    rejection: &Rejection,
+) -> Result<(), Stop<E>> {
+    if working.request(&command.request).map_err(Stop::Records)?.is_none() {
+        remember(working, point, command, &Decision::rejected(rejection.clone()));
+    }
+    Ok(())
+}

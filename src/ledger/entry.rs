@@ -1,0 +1,136 @@
+//! The log entry: commands that share one stamp, encoded once for disk, peers and `apply`.
+//!
+//! Layout: version of the rules (u16, little endian), stamp (u64, little endian), number of commands (u32, little
+//! endian), then the commands one after another in postcard's encoding. Commands are encoded where they are received, so folding
+//! them into an entry only copies bytes.
+
+use alloc::vec::Vec;
+
+use crate::command::Command;
+use crate::limits::RULES_VERSION;
+use crate::time::LogTime;
+
+/// What a leader proposes: commands and the time it read when it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The version of the rules to apply it under.
+    pub version: u16,
+    /// The leader's clock.
+    pub stamp: LogTime,
+    /// The commands; none in an entry that only carries the time forward.
+    pub commands: Vec<Command>,
+}
+
+/// Why bytes are not an entry: they were damaged, or a newer release wrote them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryError {
+    /// Too short, a command does not decode, or bytes are left over.
+    Malformed,
+    /// The rules are unknown here.
+    UnknownRules(u16),
+}
+
+const HEADER_BYTES: usize = 14;
+
+/// Encodes one command.
+///
+/// # Errors
+/// Only when memory for it cannot be had.
+pub fn encode_command(command: &Command) -> Result<Vec<u8>, postcard::Error> {
+    postcard::to_allocvec(command)
+}
+
+/// Decodes one command that stands alone.
+///
+/// # Errors
+/// When the bytes are not exactly one command.
+pub fn decode_command(bytes: &[u8]) -> Result<Command, EntryError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((command, [])) => Ok(command),
+        Ok(_) | Err(_) => Err(EntryError::Malformed),
+    }
+}
+
+/// Folds encoded commands into an entry.
+#[derive(Debug)]
+pub struct EntryWriter {
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+impl EntryWriter {
+    /// Begins an entry under the rules of this build.
+    pub fn new(capacity_bytes: usize) -> EntryWriter {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + capacity_bytes);
+        bytes.resize(HEADER_BYTES, 0);
+        EntryWriter { bytes, count: 0 }
+    }
+
+    /// Adds `count` commands that were encoded one after another.
+    pub fn push(&mut self, encoded: &[u8], count: u32) {
+        self.bytes.extend_from_slice(encoded);
+        self.count += count;
+    }
+
+    /// How many commands there are.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// How many bytes there are.
+    pub fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Ends the entry with the leader's stamp.
+    pub fn finish(mut self, stamp: LogTime) -> Vec<u8> {
+        self.bytes[..2].copy_from_slice(&RULES_VERSION.to_le_bytes());
+        self.bytes[2..10].copy_from_slice(&stamp.0.to_le_bytes());
+        self.bytes[10..HEADER_BYTES].copy_from_slice(&self.count.to_le_bytes());
+        self.bytes
+    }
+}
+
+fn fixed<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], EntryError> {
+    bytes.get(at..at + N).and_then(|slice| slice.try_into().ok()).ok_or(EntryError::Malformed)
+}
+
+impl Entry {
+    /// Decodes an entry.
+    ///
+    /// # Errors
+    /// [`EntryError`] when the bytes are not one, or its rules are unknown.
+    pub fn decode(bytes: &[u8]) -> Result<Entry, EntryError> {
+        let version = u16::from_le_bytes(fixed(bytes, 0)?);
+        if version != RULES_VERSION {
+            return Err(EntryError::UnknownRules(version));
+        }
+        let stamp = LogTime(u64::from_le_bytes(fixed(bytes, 2)?));
+        let count = u32::from_le_bytes(fixed(bytes, 10)?);
+        let mut rest = &bytes[HEADER_BYTES..];
+        // A command takes at least a byte, so a damaged count cannot ask for more memory than the bytes justify.
+        let capacity = usize::try_from(count).map_err(|_| EntryError::Malformed)?;
+        if capacity > rest.len() {
+            return Err(EntryError::Malformed);
+        }
+        let mut commands = Vec::with_capacity(capacity);
+        for _ in 0..count {
+            let (command, left) = postcard::take_from_bytes(rest).map_err(|_| EntryError::Malformed)?;
+            commands.push(command);
+            rest = left;
+        }
+        if rest.is_empty() { Ok(Entry { version, stamp, commands }) } else { Err(EntryError::Malformed) }
+    }
+
+    /// Encodes an entry whole; the proposer uses [`EntryWriter`].
+    ///
+    /// # Errors
+    /// Only when memory for it cannot be had.
+    pub fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+        let mut writer = EntryWriter::new(64 * self.commands.len());
+        for command in &self.commands {
+            writer.push(&encode_command(command)?, 1);
+        }
+        Ok(writer.finish(self.stamp))
+    }
+}

@@ -1,0 +1,237 @@
+//! Postings against the book: resolved, balanced, checked against status, range, floor and ceiling, then booked or reserved.
+//!
+//! The order of precedence of everything that posts:
+//! 1. per posting, in order: `ACCOUNT_NOT_FOUND`, `ASSET_MISMATCH` (stated asset), `AMOUNT_SCALE_EXCEEDED` / `AMOUNT_OUT_OF_RANGE`
+//! 2. one account on both sides (`INVALID_ARGUMENT`): found here only where a name and a number meant one account
+//! 3. two postings over two assets: `ASSET_MISMATCH`; otherwise, by asset number, `UNBALANCED`
+//! 4. per posting, in order: `ACCOUNT_CLOSED`, `ACCOUNT_FROZEN`
+//! 5. per posting, in order: `BALANCE_OVERFLOW`
+//! 6. per posting against the normal side, in order: `INSUFFICIENT_FUNDS`
+//! 7. per posting on the normal side, in order: `CEILING_EXCEEDED`
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::fmt::Debug;
+
+use crate::account::{Account, AccountNumber, AccountStatus, Floor, Side};
+use crate::amount::{Amount, write_scaled};
+use crate::asset::AssetNumber;
+use crate::command::Posting;
+use crate::journal::JournalPosting;
+use crate::name::AccountName;
+use crate::outcome::{InsufficientFunds, Rejection};
+use crate::records::Stop;
+use crate::shape::{Violation, same_account_on_both_sides};
+use crate::working::{Step, Working, broken};
+
+/// A posting whose account is known and whose amount is at its asset's scale.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line {
+    pub(super) account: AccountNumber,
+    pub(super) asset: AssetNumber,
+    pub(super) side: Side,
+    pub(super) amount: Amount,
+    pub(super) asset_stated: bool,
+}
+
+/// What booking does with an amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Booking {
+    Post,
+    Reserve,
+}
+
+/// Brings an amount to an asset's scale, or refuses it naming the asset.
+pub(super) fn at_scale<E: Debug>(working: &Working<'_, E>, amount: Amount, asset: AssetNumber) -> Step<Amount, E> {
+    let asset = working.known_asset(asset)?;
+    amount.at_scale(asset.scale).map_err(|error| {
+        Rejection::Amount { error, amount: amount.to_string(), asset: asset.code, scale: asset.scale.digits() }.into()
+    })
+}
+
+/// Resolves and balances what a client asks to book: steps 1 to 3.
+pub(super) fn resolve<E: Debug>(working: &Working<'_, E>, postings: &[Posting]) -> Step<Vec<Line>, E> {
+    let mut lines = Vec::with_capacity(postings.len());
+    for posting in postings {
+        let number = working.resolve(&posting.account)?;
+        let account = working.known_account(number)?;
+        let asset = working.known_asset(account.asset)?;
+        if let Some(stated) = posting.asset
+            && stated != asset.code
+        {
+            let account = working.known_name(number)?;
+            return Err(Rejection::AssetMismatch { account, holds: asset.code, stated }.into());
+        }
+        let amount = at_scale(working, posting.amount, account.asset)?;
+        lines.push(Line {
+            account: number,
+            asset: account.asset,
+            side: posting.side,
+            amount,
+            asset_stated: posting.asset.is_some(),
+        });
+    }
+    if let Some(position) = same_account_on_both_sides(lines.iter().map(|line| (line.account, line.side))) {
+        return Err(Rejection::InvalidArgument(Violation {
+            field: format!("postings[{position}].account"),
+            problem: "stands on both sides".into(),
+        })
+        .into());
+    }
+    if let [first, second] = lines.as_slice()
+        && first.asset != second.asset
+    {
+        return Err(Rejection::AssetMismatch {
+            account: working.known_name(second.account)?,
+            holds: working.known_asset(second.asset)?.code,
+            stated: working.known_asset(first.asset)?.code,
+        }
+        .into());
+    }
+    check_balanced(working, lines.iter().map(|line| (line.asset, line.side, line.amount)))?;
+    Ok(lines)
+}
+
+/// Refuses amounts whose debits and credits differ in some asset: the first such, by asset number.
+pub(super) fn check_balanced<E: Debug>(
+    working: &Working<'_, E>,
+    amounts: impl Iterator<Item = (AssetNumber, Side, Amount)>,
+) -> Step<(), E> {
+    // At most 256 amounts of 96 bits: the sums need at most 104 bits.
+    let mut sums: BTreeMap<AssetNumber, (u128, u128)> = BTreeMap::new();
+    for (asset, side, amount) in amounts {
+        let (debits, credits) = sums.entry(asset).or_default();
+        match side {
+            Side::Debit => *debits += amount.mantissa(),
+            Side::Credit => *credits += amount.mantissa(),
+        }
+    }
+    for (asset, (debits, credits)) in sums {
+        if debits != credits {
+            let asset = working.known_asset(asset)?;
+            let text = |minor| Scaled(minor, asset.scale.digits()).to_string();
+            return Err(
+                Rejection::Unbalanced { asset: asset.code, debits: text(debits), credits: text(credits) }.into()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A sum that may exceed an amount's range, as text.
+struct Scaled(u128, u32);
+
+impl core::fmt::Display for Scaled {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write_scaled(f, false, self.0, self.1)
+    }
+}
+
+/// The accounts that lines touch, as they were and as they become.
+struct Touched(Vec<(AccountNumber, Account, Account)>);
+
+impl Touched {
+    fn find(&self, number: AccountNumber) -> Option<&(AccountNumber, Account, Account)> {
+        self.0.iter().find(|(touched, _, _)| *touched == number)
+    }
+}
+
+/// Checks lines against their accounts and books them: steps 4 to 7. Lines of amount zero are left out but keep their
+/// place in what is returned. Nothing is changed unless all is well.
+pub(super) fn book<E: Debug>(
+    working: &mut Working<'_, E>,
+    lines: &[Line],
+    booking: Booking,
+) -> Step<Vec<JournalPosting>, E> {
+    let moving = || lines.iter().filter(|line| !line.amount.is_zero());
+    let mut touched = Touched(Vec::with_capacity(lines.len()));
+    for line in lines {
+        if touched.find(line.account).is_none() {
+            let account = working.known_account(line.account)?;
+            touched.0.push((line.account, account, account));
+        }
+    }
+    for line in moving() {
+        check_status(working, line.account)?;
+    }
+    let mut postings = Vec::with_capacity(lines.len());
+    for line in lines {
+        let Some((_, _, after)) = touched.0.iter_mut().find(|(number, _, _)| *number == line.account) else {
+            continue;
+        };
+        let totals = match booking {
+            Booking::Post => after.totals.post(line.side, line.amount),
+            Booking::Reserve => after.totals.reserve(line.side, line.amount),
+        };
+        match totals {
+            Some(totals) => after.totals = totals,
+            None => return Err(Rejection::BalanceOverflow(working.known_name(line.account)?).into()),
+        }
+        postings.push(JournalPosting {
+            account: line.account,
+            side: line.side,
+            amount: line.amount,
+            asset_stated: line.asset_stated,
+            totals: after.totals,
+        });
+    }
+    for line in moving() {
+        check_floor(working, &touched, lines, line)?;
+    }
+    for line in moving() {
+        check_ceiling(working, &touched, line)?;
+    }
+    for (number, _, after) in touched.0 {
+        working.put_account(number, after);
+    }
+    Ok(postings)
+}
+
+fn check_status<E: Debug>(working: &Working<'_, E>, number: AccountNumber) -> Step<(), E> {
+    match working.known_account(number)?.status {
+        AccountStatus::Open => Ok(()),
+        AccountStatus::Frozen => Err(Rejection::AccountFrozen(working.known_name(number)?).into()),
+        AccountStatus::Closed => Err(Rejection::AccountClosed(working.known_name(number)?).into()),
+    }
+}
+
+fn out_of_range<E>(account: &AccountName) -> Stop<E> {
+    broken("I8", format!("a balance of account {account} left its range"))
+}
+
+fn check_floor<E: Debug>(working: &Working<'_, E>, touched: &Touched, lines: &[Line], line: &Line) -> Step<(), E> {
+    let Some((_, before, after)) = touched.find(line.account) else { return Ok(()) };
+    let Floor::AtLeast(floor) = after.floor else { return Ok(()) };
+    if line.side == after.class.normal_side() {
+        return Ok(());
+    }
+    if after.keeps_floor() == Some(true) {
+        return Ok(());
+    }
+    let name = working.known_name(line.account)?;
+    let available = before.available().ok_or_else(|| out_of_range(&name))?;
+    // The account's own total was found in range, so the sum of its lines is.
+    let needed = lines
+        .iter()
+        .filter(|other| other.account == line.account)
+        .try_fold(Amount::zero(after.scale), |sum, other| sum.checked_add(other.amount))
+        .ok_or_else(|| out_of_range(&name))?;
+    Err(Rejection::InsufficientFunds(Box::new(InsufficientFunds { account: name, available, needed, floor })).into())
+}
+
+fn check_ceiling<E: Debug>(working: &Working<'_, E>, touched: &Touched, line: &Line) -> Step<(), E> {
+    let Some((_, _, after)) = touched.find(line.account) else { return Ok(()) };
+    let Some(ceiling) = after.ceiling else { return Ok(()) };
+    if line.side != after.class.normal_side() {
+        return Ok(());
+    }
+    if after.keeps_ceiling() == Some(true) {
+        return Ok(());
+    }
+    let name = working.known_name(line.account)?;
+    let reached = after.expected().ok_or_else(|| out_of_range(&name))?;
+    Err(Rejection::CeilingExceeded { account: name, ceiling, reached }.into())
+}

@@ -1,0 +1,177 @@
+//! How the book is read, and how it changes: reads as a trait, writes as data.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::{Account, AccountNumber};
+use crate::asset::{Asset, AssetNumber};
+use crate::command::Command;
+use crate::id::{RequestId, TransactionId};
+use crate::journal::{JournalRecord, JournalSequence};
+use crate::name::{AccountName, AssetCode};
+use crate::outcome::{Accepted, Answer, Outcome, Point};
+use crate::time::LogTime;
+use crate::transaction::TransactionRecord;
+
+/// Where the book stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Head {
+    /// The log's time: no record is later.
+    pub time: LogTime,
+    /// The last journal sequence; 0 before the first record.
+    pub sequence: JournalSequence,
+    /// How many accounts were opened; the next gets this number.
+    pub accounts: u32,
+    /// How many assets were registered; the next gets this number.
+    pub assets: u32,
+}
+
+/// What the book holds, as [`crate::apply()`] reads it. Reads are answered from one state: that after the last changes.
+pub trait Records {
+    /// Why a read failed; the node cannot go on then.
+    type Error: fmt::Debug;
+
+    /// Where the book stands.
+    fn head(&self) -> Head;
+    /// The asset of a code.
+    fn asset_by_code(&self, code: &AssetCode) -> Result<Option<Asset>, Self::Error>;
+    /// The asset of a number.
+    fn asset(&self, number: AssetNumber) -> Result<Option<Asset>, Self::Error>;
+    /// The number of an account's name.
+    fn account_number(&self, name: &AccountName) -> Result<Option<AccountNumber>, Self::Error>;
+    /// The name of an account's number.
+    fn account_name(&self, number: AccountNumber) -> Result<Option<AccountName>, Self::Error>;
+    /// An account.
+    fn account(&self, number: AccountNumber) -> Result<Option<Account>, Self::Error>;
+    /// What stands under a transaction's id.
+    fn transaction(&self, id: &TransactionId) -> Result<Option<TransactionRecord>, Self::Error>;
+    /// What stands under a request's id.
+    fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, Self::Error>;
+    /// A journal record.
+    fn journal(&self, sequence: JournalSequence) -> Result<Option<JournalRecord>, Self::Error>;
+    /// The first TRIED transaction with a deadline, in order of (deadline, id), strictly after `cursor`.
+    fn hold_after(
+        &self,
+        cursor: Option<(LogTime, TransactionId)>,
+    ) -> Result<Option<(LogTime, TransactionId)>, Self::Error>;
+}
+
+/// What is remembered of a request, for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// Where its answer was decided.
+    pub point: Point,
+    /// The answer, and enough to compare content.
+    pub body: RequestBody,
+}
+
+/// How a request's answer is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequestBody {
+    /// It made one journal record, which holds its content; the answer follows from it.
+    Booked(JournalSequence),
+    /// It made no record of its own (a refusal, a repetition of what was done under another id, an atomic batch):
+    /// command and answer are kept whole.
+    Kept {
+        /// The command as it was first asked.
+        command: Command,
+        /// What was decided.
+        outcome: Outcome,
+        /// The journal record that the answer named, if any.
+        sequence: Option<JournalSequence>,
+        /// Where the answer that it repeated was decided, if it repeated one.
+        replay_of: Option<Point>,
+    },
+}
+
+/// What an entry changes, as data: each map holds the new value. The shell writes all of it in one atomic batch, together with the
+/// index of the entry.
+///
+/// Open holds follow from `transactions`: those TRIED with a deadline, and those no longer TRIED.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Where the book stands afterwards.
+    pub head: Head,
+    /// New journal records, in sequence.
+    pub journal: Vec<JournalRecord>,
+    /// New assets.
+    pub assets: Vec<Asset>,
+    /// Names of new accounts.
+    pub names: Vec<(AccountName, AccountNumber)>,
+    /// Changed accounts.
+    pub accounts: BTreeMap<AccountNumber, Account>,
+    /// Changed transactions.
+    pub transactions: BTreeMap<TransactionId, TransactionRecord>,
+    /// New requests.
+    pub requests: BTreeMap<RequestId, RequestRecord>,
+}
+
+/// What one step of [`crate::apply()`] returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// What to write.
+    pub changes: Changes,
+    /// One answer per command; empty while not finished.
+    pub answers: Vec<Answer>,
+    /// Whether the entry is applied. If not, only holds were expired: write the changes with the *previous* index
+    /// as last applied, and call again with the same entry.
+    pub finished: bool,
+}
+
+/// Why the node must stop and serve nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop<E> {
+    /// An invariant is broken: a bug in us.
+    Broken {
+        /// Which invariant or rule, such as `I3`.
+        invariant: &'static str,
+        /// Where and with which values.
+        detail: String,
+    },
+    /// The entry follows rules that this build does not know.
+    UnknownRules {
+        /// The entry's version.
+        version: u16,
+    },
+    /// The book could not be read.
+    Records(E),
+}
+
+impl<E: fmt::Debug> fmt::Display for Stop<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Broken { invariant, detail } => write!(f, "invariant {invariant} is broken: {detail}"),
+            Stop::UnknownRules { version } => {
+                write!(
+                    f,
+                    "the log holds an entry under rules version {version}, which this build does not know; run a newer release"
+                )
+            }
+            Stop::Records(error) => write!(f, "the book could not be read: {error:?}"),
+        }
+    }
+}
+
+/// The answer that a journal record stands for.
+pub fn accepted_by(record: &JournalRecord) -> Option<Accepted> {
+    use crate::journal::Event;
+    Some(match &record.event {
+        Event::AssetRegistered { asset, .. } => Accepted::AssetRegistered(*asset),
+        Event::AccountOpened(opened) => Accepted::AccountOpened(opened.account),
+        Event::LimitsSet { .. } => Accepted::LimitsSet,
+        Event::AccountFrozen(_) => Accepted::Frozen,
+        Event::AccountUnfrozen(_) => Accepted::Unfrozen,
+        Event::AccountClosed(_) => Accepted::Closed,
+        Event::Posted { transaction, .. } => Accepted::Posted(*transaction),
+        Event::Tried { transaction, deadline, .. } => Accepted::Tried(*transaction, *deadline),
+        Event::Confirmed { transaction, .. } => Accepted::Confirmed(*transaction),
+        Event::Cancelled { transaction, .. } => Accepted::Cancelled(*transaction),
+        Event::CancelledEmpty(transaction) => Accepted::CancelledEmpty(*transaction),
+        Event::Reversed { transaction, .. } => Accepted::Reversed(*transaction),
+        Event::Expired { .. } => return None,
+    })
+}

@@ -1,0 +1,270 @@
+//! The overlay of one entry: what its commands have changed so far, over what the book holds.
+//!
+//! An atomic batch works on an overlay of its own over the entry's, which is merged when all items are done and dropped
+//! when one is refused: there is nothing to undo.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+
+use crate::account::{Account, AccountNumber};
+use crate::asset::{Asset, AssetNumber};
+use crate::command::AccountRef;
+use crate::id::{RequestId, TransactionId};
+use crate::journal::{Event, JournalRecord, JournalSequence};
+use crate::name::{AccountName, AssetCode};
+use crate::outcome::{Point, Rejection};
+use crate::records::{Changes, Head, Records, RequestRecord, Stop};
+use crate::time::LogTime;
+use crate::transaction::{TransactionRecord, TransactionState};
+
+/// Why an operation ends early: it is refused, or the node must stop.
+#[derive(Debug)]
+pub(crate) enum Halt<E> {
+    Rejected(Rejection),
+    Stop(Stop<E>),
+}
+
+impl<E> From<Rejection> for Halt<E> {
+    fn from(rejection: Rejection) -> Halt<E> {
+        Halt::Rejected(rejection)
+    }
+}
+
+impl<E> From<Stop<E>> for Halt<E> {
+    fn from(stop: Stop<E>) -> Halt<E> {
+        Halt::Stop(stop)
+    }
+}
+
+/// The result of a step of an operation.
+pub(crate) type Step<T, E> = Result<T, Halt<E>>;
+
+/// A broken invariant.
+pub(crate) fn broken<E>(invariant: &'static str, detail: String) -> Stop<E> {
+    Stop::Broken { invariant, detail }
+}
+
+/// Who asks, and where in the log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'c> {
+    pub(crate) point: Point,
+    pub(crate) request: Option<RequestId>,
+    pub(crate) principal: &'c str,
+}
+
+pub(crate) struct Working<'a, E> {
+    base: &'a dyn Records<Error = E>,
+    base_head: Head,
+    changes: Changes,
+    new_names: BTreeMap<AccountName, AccountNumber>,
+    holds_begun: BTreeSet<(LogTime, TransactionId)>,
+    holds_ended: BTreeSet<(LogTime, TransactionId)>,
+}
+
+impl<'a, E: core::fmt::Debug> Working<'a, E> {
+    pub(crate) fn over(base: &'a dyn Records<Error = E>) -> Working<'a, E> {
+        let head = base.head();
+        Working {
+            base,
+            base_head: head,
+            changes: Changes { head, ..Changes::default() },
+            new_names: BTreeMap::new(),
+            holds_begun: BTreeSet::new(),
+            holds_ended: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn into_changes(self) -> Changes {
+        self.changes
+    }
+
+    /// Takes over what an inner overlay changed.
+    pub(crate) fn merge(&mut self, changes: Changes) {
+        for (id, record) in changes.transactions {
+            self.put_transaction(id, record);
+        }
+        for (name, number) in changes.names {
+            self.new_names.insert(name.clone(), number);
+            self.changes.names.push((name, number));
+        }
+        self.changes.head = changes.head;
+        self.changes.journal.extend(changes.journal);
+        self.changes.assets.extend(changes.assets);
+        self.changes.accounts.extend(changes.accounts);
+        self.changes.requests.extend(changes.requests);
+    }
+
+    /// Carries the log's time forward.
+    pub(crate) fn set_time(&mut self, time: LogTime) {
+        self.changes.head.time = time;
+    }
+
+    /// Adds a journal record and returns its sequence.
+    pub(crate) fn record(&mut self, context: &Context<'_>, event: Event) -> JournalSequence {
+        let sequence = self.changes.head.sequence.next();
+        self.changes.head.sequence = sequence;
+        self.changes.journal.push(JournalRecord {
+            sequence,
+            point: context.point,
+            request: context.request,
+            principal: context.principal.into(),
+            event,
+        });
+        sequence
+    }
+
+    pub(crate) fn put_asset(&mut self, asset: Asset) {
+        self.changes.head.assets += 1;
+        self.changes.assets.push(asset);
+    }
+
+    pub(crate) fn open_account(&mut self, name: AccountName, number: AccountNumber, account: Account) {
+        self.changes.head.accounts += 1;
+        self.new_names.insert(name.clone(), number);
+        self.changes.names.push((name, number));
+        self.changes.accounts.insert(number, account);
+    }
+
+    pub(crate) fn put_account(&mut self, number: AccountNumber, account: Account) {
+        self.changes.accounts.insert(number, account);
+    }
+
+    pub(crate) fn put_transaction(&mut self, id: TransactionId, record: TransactionRecord) {
+        if let Some(deadline) = record.deadline {
+            let hold = (deadline, id);
+            match record.state {
+                TransactionState::Tried => {
+                    self.holds_begun.insert(hold);
+                }
+                TransactionState::Confirmed | TransactionState::Cancelled | TransactionState::Expired => {
+                    self.holds_begun.remove(&hold);
+                    self.holds_ended.insert(hold);
+                }
+            }
+        }
+        self.changes.transactions.insert(id, record);
+    }
+
+    pub(crate) fn put_request(&mut self, id: RequestId, record: RequestRecord) {
+        self.changes.requests.insert(id, record);
+    }
+
+    /// The number of an account that a command names.
+    pub(crate) fn resolve(&self, account: &AccountRef) -> Step<AccountNumber, E> {
+        match account {
+            AccountRef::Number(number) => Ok(*number),
+            AccountRef::Name(name) => match self.account_number(name).map_err(Stop::Records)? {
+                Some(number) => Ok(number),
+                None => Err(Rejection::AccountNotFound(name.clone()).into()),
+            },
+        }
+    }
+
+    pub(crate) fn known_account(&self, number: AccountNumber) -> Result<Account, Stop<E>> {
+        self.account(number)
+            .map_err(Stop::Records)?
+            .ok_or_else(|| broken("I11", format!("account number {} is not on the book", number.0)))
+    }
+
+    pub(crate) fn known_name(&self, number: AccountNumber) -> Result<AccountName, Stop<E>> {
+        self.account_name(number)
+            .map_err(Stop::Records)?
+            .ok_or_else(|| broken("I11", format!("account number {} has no name", number.0)))
+    }
+
+    pub(crate) fn known_asset(&self, number: AssetNumber) -> Result<Asset, Stop<E>> {
+        self.asset(number)
+            .map_err(Stop::Records)?
+            .ok_or_else(|| broken("I11", format!("asset number {} is not on the book", number.0)))
+    }
+
+    pub(crate) fn known_record(&self, sequence: JournalSequence) -> Result<JournalRecord, Stop<E>> {
+        self.journal(sequence)
+            .map_err(Stop::Records)?
+            .ok_or_else(|| broken("I9", format!("journal record {} is missing", sequence.0)))
+    }
+}
+
+impl<E: core::fmt::Debug> Records for Working<'_, E> {
+    type Error = E;
+
+    fn head(&self) -> Head {
+        self.changes.head
+    }
+
+    fn asset_by_code(&self, code: &AssetCode) -> Result<Option<Asset>, E> {
+        match self.changes.assets.iter().find(|asset| asset.code == *code) {
+            Some(asset) => Ok(Some(*asset)),
+            None => self.base.asset_by_code(code),
+        }
+    }
+
+    fn asset(&self, number: AssetNumber) -> Result<Option<Asset>, E> {
+        match self.changes.assets.iter().find(|asset| asset.number == number) {
+            Some(asset) => Ok(Some(*asset)),
+            None => self.base.asset(number),
+        }
+    }
+
+    fn account_number(&self, name: &AccountName) -> Result<Option<AccountNumber>, E> {
+        match self.new_names.get(name) {
+            Some(number) => Ok(Some(*number)),
+            None => self.base.account_number(name),
+        }
+    }
+
+    fn account_name(&self, number: AccountNumber) -> Result<Option<AccountName>, E> {
+        match number.0.checked_sub(self.base_head.accounts).and_then(|offset| usize::try_from(offset).ok()) {
+            Some(offset) => Ok(self.changes.names.get(offset).map(|(name, _)| name.clone())),
+            None => self.base.account_name(number),
+        }
+    }
+
+    fn account(&self, number: AccountNumber) -> Result<Option<Account>, E> {
+        match self.changes.accounts.get(&number) {
+            Some(account) => Ok(Some(*account)),
+            None => self.base.account(number),
+        }
+    }
+
+    fn transaction(&self, id: &TransactionId) -> Result<Option<TransactionRecord>, E> {
+        match self.changes.transactions.get(id) {
+            Some(record) => Ok(Some(record.clone())),
+            None => self.base.transaction(id),
+        }
+    }
+
+    fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, E> {
+        match self.changes.requests.get(id) {
+            Some(record) => Ok(Some(record.clone())),
+            None => self.base.request(id),
+        }
+    }
+
+    fn journal(&self, sequence: JournalSequence) -> Result<Option<JournalRecord>, E> {
+        match sequence.0.checked_sub(self.base_head.sequence.0 + 1).and_then(|offset| usize::try_from(offset).ok()) {
+            Some(offset) => Ok(self.changes.journal.get(offset).cloned()),
+            None => self.base.journal(sequence),
+        }
+    }
+
+    fn hold_after(&self, cursor: Option<(LogTime, TransactionId)>) -> Result<Option<(LogTime, TransactionId)>, E> {
+        use core::ops::Bound::{Excluded, Unbounded};
+        let begun = match cursor {
+            Some(cursor) => self.holds_begun.range((Excluded(cursor), Unbounded)).next().copied(),
+            None => self.holds_begun.first().copied(),
+        };
+        let mut cursor = cursor;
+        let held = loop {
+            match self.base.hold_after(cursor)? {
+                Some(hold) if self.holds_ended.contains(&hold) => cursor = Some(hold),
+                other => break other,
+            }
+        };
+        Ok(match (begun, held) {
+            (Some(begun), Some(held)) => Some(begun.min(held)),
+            (begun, held) => begun.or(held),
+        })
+    }
+}
