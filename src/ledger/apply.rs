@@ -4,6 +4,7 @@
 //! Then the order of precedence common to all operations: a remembered request id answers first (replay, or
 //! `REQUEST_ID_REUSED`), then the shape, then the operation's own checks in the order its file documents.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
@@ -13,7 +14,7 @@ use crate::journal::JournalSequence;
 use crate::limits::{MAX_EXPIRIES_PER_STEP, RULES_VERSION};
 use crate::ops;
 use crate::outcome::{Accepted, Answer, Outcome, Point, Rejection};
-use crate::records::{Applied, Records, RequestBody, RequestRecord, Stop};
+use crate::records::{Applied, Kept, Records, RequestBody, RequestRecord, Stop};
 use crate::shape;
 use crate::time::LogTime;
 use crate::transaction::TransactionState;
@@ -186,12 +187,12 @@ fn remember<E: Debug>(working: &mut Working<'_, E>, point: Point, command: &Comm
     let body = match (&decision.outcome, decision.sequence, decision.replay_of) {
         (Outcome::Accepted(_), Some(sequence), None) => RequestBody::Booked(sequence),
         (outcome @ (Outcome::Accepted(_) | Outcome::Rejected(_) | Outcome::BatchRejected { .. }), _, _) => {
-            RequestBody::Kept {
+            RequestBody::Kept(Box::new(Kept {
                 command: command.clone(),
                 outcome: outcome.clone(),
                 sequence: decision.sequence,
                 replay_of: decision.replay_of,
-            }
+            }))
         }
     };
     working.put_request(command.request, RequestRecord { point, body });

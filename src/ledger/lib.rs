@@ -64,6 +64,6 @@ pub use id::{RequestId, TransactionId};
 pub use journal::{Event, JournalPosting, JournalRecord};
 pub use name::{AccountName, AssetCode, Scale};
 pub use outcome::{Accepted, Answer, ItemAnswer, Outcome, Point, Rejection};
-pub use records::{Applied, Changes, Head, Records, RequestBody, RequestRecord, Stop};
+pub use records::{Applied, Changes, Head, Kept, Records, RequestBody, RequestRecord, Stop};
 pub use time::{EffectiveAt, Interval, LogTime};
 pub use transaction::{TransactionRecord, TransactionState};

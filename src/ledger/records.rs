@@ -1,5 +1,6 @@
 //! How the book is read, and how it changes: reads as a trait, writes as data.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -76,16 +77,20 @@ pub enum RequestBody {
     Booked(JournalSequence),
     /// It made no record of its own (a refusal, a repetition of what was done under another id, an atomic batch):
     /// command and answer are kept whole.
-    Kept {
-        /// The command as it was first asked.
-        command: Command,
-        /// What was decided.
-        outcome: Outcome,
-        /// The journal record that the answer named, if any.
-        sequence: Option<JournalSequence>,
-        /// Where the answer that it repeated was decided, if it repeated one.
-        replay_of: Option<Point>,
-    },
+    Kept(Box<Kept>),
+}
+
+/// A command and its answer, kept whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The command as it was first asked.
+    pub command: Command,
+    /// What was decided.
+    pub outcome: Outcome,
+    /// The journal record that the answer named, if any.
+    pub sequence: Option<JournalSequence>,
+    /// Where the answer that it repeated was decided, if it repeated one.
+    pub replay_of: Option<Point>,
 }
 
 /// What an entry changes, as data: each map holds the new value. The shell writes all of it in one atomic batch, together with the

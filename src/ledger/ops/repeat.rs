@@ -23,7 +23,7 @@ pub(crate) fn answer<E: Debug>(
                 .ok_or_else(|| broken("I6", format!("request {} points to an expiry", command.request)))?;
             (operation_of(working, &booked)?, Outcome::Accepted(accepted), Some(sequence))
         }
-        RequestBody::Kept { command, outcome, sequence, .. } => (command.operation, outcome, sequence),
+        RequestBody::Kept(kept) => (kept.command.operation, kept.outcome, kept.sequence),
     };
     let fields = differences(working, &first, &command.operation)?;
     let mut decision = if fields.is_empty() {
