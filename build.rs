@@ -1,1 +1,24 @@
-fn main() {}
+//! Compiles the protos in pure Rust: no protoc on the machine is needed.
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+use prost::Message;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let files = [
+        "proto/folio/v1/types.proto",
+        "proto/folio/v1/ledger.proto",
+        "proto/folio/v1/audit.proto",
+        "proto/folio/v1/cluster.proto",
+        "proto/folio/internal/raft.proto",
+    ];
+    let descriptors = protox::compile(files, ["proto"])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .bytes(".folio.internal")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! The generated types of the protos. Only `api` and `client` may name [`v1`]; only `replication` may name [`internal`].
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+/// The published API.
+pub mod v1 {
+    tonic::include_proto!("folio.v1");
+}
+
+/// Between replicas.
+pub mod internal {
+    tonic::include_proto!("folio.internal");
+}
+
+/// The descriptors of all protos, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
