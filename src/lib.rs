@@ -1,3 +1,3 @@
 //! folio: a replicated double-entry payment ledger.
 
-pub mod proto;
+pub mod store;

@@ -1,0 +1,326 @@
+//! The default engine: fjall, a log-structured store with snapshots over all its keyspaces.
+//!
+//! One keyspace per space. Reads go through a fjall snapshot only, since its plain reads see half-written
+//! batches; a bulk load fills a fresh keyspace only, since fjall forgets what was ingested after a clear;
+//! every bound that fjall has is set, since its defaults are made for a machine of its own. fjall
+//! cuts its journal off at the first thing that it cannot decode and says nothing, so what lies above
+//! must check that its own sequence has no gap (see `docs/storage-format.md`).
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
+
+use ::fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, LsmError, OwnedWriteBatch, PersistMode, Readable,
+    Slice, Snapshot,
+    config::{
+        BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy, PinningPolicy,
+    },
+};
+
+use super::{
+    Batch, BatchOperation, Direction, Engine, EngineKind, KeyRange, Pairs, Scan, Space, SpaceId, StoreError,
+    StoredBytes, View,
+    batch::check_pair,
+    checksum::SealKey,
+    folder::{Contents, Folder, FolderState},
+    spaces::SpaceTable,
+};
+
+/// What fjall may use. All sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FjallBounds {
+    /// Cache of blocks read back from tables.
+    pub cache_bytes: u64,
+    /// Size at which the memtable of a space is written out to a table.
+    pub memtable_bytes: u64,
+    /// All journals together; fjall's least is 64 MiB.
+    pub journal_bytes: u64,
+    /// Threads that flush and compact.
+    pub worker_threads: usize,
+    /// Table files held open.
+    pub open_files: usize,
+}
+
+impl Default for FjallBounds {
+    /// Made for three replicas on two cores, each within 400 MiB in all.
+    fn default() -> Self {
+        Self {
+            cache_bytes: 32 << 20,
+            memtable_bytes: 8 << 20,
+            journal_bytes: 128 << 20,
+            worker_threads: 2,
+            open_files: 256,
+        }
+    }
+}
+
+/// A book in a fjall database.
+pub struct FjallEngine {
+    // Declared in this order because fields are dropped in it: the lock of the folder goes last.
+    spaces: RwLock<SpaceTable<Keyspace>>,
+    writer: Mutex<()>,
+    database: Database,
+    bounds: FjallBounds,
+    folder: Folder,
+}
+
+impl FjallEngine {
+    /// Opens the book in `path`, or creates it where the folder is empty.
+    ///
+    /// # Errors
+    /// See [`Folder::open`]; also [`StoreError::Damaged`] where fjall cannot read its own files back.
+    pub fn open(path: &Path, bounds: &FjallBounds) -> Result<Self, StoreError> {
+        let mut folder = Folder::open(path, Contents::Book, EngineKind::Fjall.name())?;
+        match folder.state() {
+            // Without this file fjall would found an empty database over what is there.
+            FolderState::Ready if !folder.data().join("version").is_file() => {
+                return Err(folder.damaged("the engine's version file is missing".to_owned()));
+            }
+            FolderState::Ready | FolderState::Creating => {}
+        }
+        let database = open_database(&folder, bounds)?;
+        let mut table = SpaceTable::new();
+        for name in database.list_keyspace_names() {
+            let id = SpaceId::parse(&name)
+                .ok_or_else(|| folder.damaged(format!("it holds a space of the unknown name {:?}", &*name)))?;
+            let keyspace = database
+                .keyspace(&name, KeyspaceCreateOptions::default)
+                .map_err(|error| translate("open a space", &folder.data(), error))?;
+            table.insert(id, keyspace);
+        }
+        folder.mark_ready()?;
+        let bounds = bounds.clone();
+        Ok(Self { spaces: RwLock::new(table), writer: Mutex::new(()), database, bounds, folder })
+    }
+
+    fn failed(&self, operation: &'static str, error: ::fjall::Error) -> StoreError {
+        translate(operation, &self.folder.data(), error)
+    }
+
+    fn table(&self) -> SpaceTable<Keyspace> {
+        self.spaces.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change_table<R>(&self, change: impl FnOnce(&mut SpaceTable<Keyspace>) -> R) -> R {
+        change(&mut self.spaces.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn create_keyspace(&self, id: &SpaceId) -> Result<Keyspace, StoreError> {
+        id.check_name()?;
+        if self.space(id).is_some() {
+            return Err(StoreError::SpaceExists { space: id.to_string() });
+        }
+        self.database
+            .keyspace(&id.to_string(), || options(&self.bounds))
+            .map_err(|error| self.failed("create a space", error))
+    }
+
+    fn fill(&self, id: &SpaceId, keyspace: &Keyspace, pairs: Pairs<'_>) -> Result<(), StoreError> {
+        let failed = |error| self.failed("load a space", error);
+        let seal = SealKey::of(id);
+        let mut ingestion = keyspace.start_ingestion().map_err(failed)?;
+        let mut last: Option<Slice> = None;
+        for pair in pairs {
+            let (key, mut value) = pair?;
+            check_pair(&key, &value)?;
+            if last.as_ref().is_some_and(|last| **last >= *key) {
+                return Err(StoreError::IngestOrder { space: id.to_string(), key });
+            }
+            value.extend_from_slice(&seal.seal(&key, &value));
+            let key = Slice::from(key);
+            last = Some(key.clone());
+            ingestion.write(key, value).map_err(failed)?;
+        }
+        ingestion.finish().map_err(failed)
+    }
+}
+
+/// Opens fjall's database. It panics on some of the damage that it finds, which must not take the
+/// process down without a word: the panic becomes an error like any other.
+fn open_database(folder: &Folder, bounds: &FjallBounds) -> Result<Database, StoreError> {
+    let data = folder.data();
+    let open = || {
+        Database::builder(&data)
+            .cache_size(bounds.cache_bytes)
+            .max_journaling_size(bounds.journal_bytes)
+            .worker_threads(bounds.worker_threads)
+            .max_cached_files(Some(bounds.open_files))
+            // Values are small; the journal is short-lived.
+            .journal_compression(CompressionType::None)
+            .open()
+    };
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(error)) => Err(match translate("open the engine", &data, error) {
+            StoreError::Corrupt { detail, .. } => folder.damaged(detail),
+            other => other,
+        }),
+        Err(_) => Err(folder.damaged("the engine panicked while reading it".to_owned())),
+    }
+}
+
+fn options(bounds: &FjallBounds) -> KeyspaceCreateOptions {
+    let bloom = |bits| FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(bits));
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(bounds.memtable_bytes)
+        .with_kv_separation(None)
+        .filter_policy(FilterPolicy::new([bloom(10.0)]))
+        // Pinned index and filter blocks lie outside the cache and grow with history: pin the newest
+        // level alone, and cut those of the deep levels into pieces that the cache can hold.
+        .index_block_pinning_policy(PinningPolicy::new([true, false]))
+        .filter_block_pinning_policy(PinningPolicy::new([true, false]))
+        .index_block_partitioning_policy(PartitioningPolicy::new([false, true]))
+        .filter_block_partitioning_policy(PartitioningPolicy::new([false, true]))
+        .data_block_compression_policy(CompressionPolicy::new([CompressionType::None, CompressionType::Lz4]))
+}
+
+fn translate(operation: &'static str, data: &Path, error: ::fjall::Error) -> StoreError {
+    let stopped = |detail: String| StoreError::Stopped { path: data.to_path_buf(), detail };
+    match error {
+        ::fjall::Error::Io(error) | ::fjall::Error::Storage(LsmError::Io(error)) => {
+            StoreError::from_io(operation, data, error)
+        }
+        ::fjall::Error::Poisoned => stopped("an earlier write, sync or flush failed".to_owned()),
+        ::fjall::Error::Locked => StoreError::InUse { folder: PathBuf::from(data) },
+        // Its errors may grow; all that is not the operating system's speaks of unreadable files.
+        other => {
+            StoreError::Corrupt { space: "(any)".to_owned(), key: Vec::new(), detail: format!("{operation}: {other}") }
+        }
+    }
+}
+
+impl Engine for FjallEngine {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Fjall
+    }
+
+    fn create_space(&self, id: &SpaceId) -> Result<Space, StoreError> {
+        let _writing = self.writing();
+        let keyspace = self.create_keyspace(id)?;
+        Ok(self.change_table(|table| table.insert(id.clone(), keyspace)))
+    }
+
+    fn space(&self, id: &SpaceId) -> Option<Space> {
+        self.table().find(id)
+    }
+
+    fn spaces(&self) -> Vec<SpaceId> {
+        self.table().ids()
+    }
+
+    fn drop_space(&self, id: &SpaceId) -> Result<(), StoreError> {
+        let _writing = self.writing();
+        let failed = |error| self.failed("drop a space", error);
+        if self.space(id).is_none() {
+            return Err(StoreError::UnknownSpace { space: id.to_string() });
+        }
+        self.database.persist(PersistMode::SyncAll).map_err(failed)?;
+        let Some(keyspace) = self.change_table(|table| table.remove(id)) else {
+            return Err(StoreError::UnknownSpace { space: id.to_string() });
+        };
+        self.database.delete_keyspace(keyspace).map_err(failed)
+    }
+
+    fn ingest(&self, id: &SpaceId, pairs: Pairs<'_>) -> Result<Space, StoreError> {
+        let _writing = self.writing();
+        let keyspace = self.create_keyspace(id)?;
+        match self.fill(id, &keyspace, pairs) {
+            Ok(()) => Ok(self.change_table(|table| table.insert(id.clone(), keyspace))),
+            Err(cause) => {
+                // The cause counts; a space left over is dropped by its owner at the next open.
+                if let Err(error) = self.database.delete_keyspace(keyspace) {
+                    tracing::warn!(space = %id, %error, "could not remove a space whose loading failed");
+                }
+                Err(cause)
+            }
+        }
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        let _writing = self.writing();
+        let table = self.table();
+        let mut writes = OwnedWriteBatch::with_capacity(self.database.clone(), batch.len())
+            // Handed to the operating system at once: a killed process then loses nothing.
+            .durability(Some(PersistMode::Buffer));
+        for operation in batch.operations()? {
+            match operation {
+                BatchOperation::Put { space, key, sealed } => writes.insert(table.get(space)?, key, sealed),
+                BatchOperation::Delete { space, key } => writes.remove(table.get(space)?, key),
+            }
+        }
+        writes.commit().map_err(|error| self.failed("write a batch", error))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.database.persist(PersistMode::SyncData).map_err(|error| self.failed("sync the journal", error))
+    }
+
+    fn view(&self) -> Result<Arc<dyn View>, StoreError> {
+        // The table first: a space created after the snapshot would only look empty in it.
+        let table = self.table();
+        let snapshot = self.database.snapshot();
+        Ok(Arc::new(FjallView { snapshot, table, data: self.folder.data() }))
+    }
+}
+
+struct FjallView {
+    snapshot: Snapshot,
+    table: SpaceTable<Keyspace>,
+    data: PathBuf,
+}
+
+impl View for FjallView {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<StoredBytes>, StoreError> {
+        let keyspace = self.table.get(space)?;
+        let found = self.snapshot.get(keyspace, key).map_err(|error| self.failed(space, error))?;
+        let Some(sealed) = found else { return Ok(None) };
+        let end = space.seal.check(|| self.table.name(space), key, &sealed)?;
+        Ok(Some(StoredBytes::fjall(sealed, end)))
+    }
+
+    fn scan(&self, space: Space, range: &KeyRange, direction: Direction) -> Result<Scan<'_>, StoreError> {
+        let keyspace = self.table.get(space)?;
+        if range.is_empty() {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        let mut pairs = Some(self.snapshot.range::<&[u8], _>(keyspace, range.bounds()));
+        let next = move || {
+            let running = pairs.as_mut()?;
+            let guard = match direction {
+                Direction::Forward => running.next(),
+                Direction::Backward => running.next_back(),
+            }?;
+            let pair = self.unpack(space, guard);
+            if pair.is_err() {
+                pairs = None;
+            }
+            Some(pair)
+        };
+        Ok(Box::new(std::iter::from_fn(next)))
+    }
+}
+
+impl FjallView {
+    fn unpack(&self, space: Space, guard: ::fjall::Guard) -> Result<(StoredBytes, StoredBytes), StoreError> {
+        let (key, sealed) = guard.into_inner().map_err(|error| self.failed(space, error))?;
+        let end = space.seal.check(|| self.table.name(space), &key, &sealed)?;
+        let key_end = key.len();
+        Ok((StoredBytes::fjall(key, key_end), StoredBytes::fjall(sealed, end)))
+    }
+
+    fn failed(&self, space: Space, error: ::fjall::Error) -> StoreError {
+        match translate("read", &self.data, error) {
+            StoreError::Corrupt { key, detail, .. } => {
+                StoreError::Corrupt { space: self.table.name(space), key, detail }
+            }
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The book's storage port and its adapters.
+//!
+//! Everything above this module sees spaces of sorted keys, atomic batches, consistent views and a
+//! sync, through the trait [`Engine`]; no other module may name a storage engine. Its adapters
+//! implement it: [`fjall::FjallEngine`] (the default) and
+//! [`memory::MemoryEngine`], which draws an explicit line between synced and unsynced writes for
+//! crash tests and simulation.
+//!
+//! What this module must never do: read outside a view, interpret what it stores, look at a clock,
+//! or return a value whose checksum does not fit its space and key.
+
+mod batch;
+mod bytes;
+pub mod checksum;
+mod engine;
+mod error;
+pub mod fjall;
+pub mod folder;
+pub mod memory;
+mod range;
+mod spaces;
+
+use std::{path::Path, sync::Arc};
+
+pub use batch::{Batch, BatchOperation, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+pub use bytes::StoredBytes;
+pub use engine::{Direction, Engine, EngineKind, Pair, Pairs, Scan, View};
+pub use error::StoreError;
+pub use range::KeyRange;
+pub use spaces::{Space, SpaceId};
+
+/// Opens the book's engine of the given kind in `folder`, creating both where there is nothing yet.
+///
+/// The memory engine keeps nothing in the folder and starts empty every time.
+///
+/// # Errors
+/// Whatever stands in the way of opening: the folder is in use, holds something else, another
+/// format version or another engine, is damaged, or the disk fails.
+pub fn open(kind: EngineKind, folder: &Path) -> Result<Arc<dyn Engine>, StoreError> {
+    Ok(match kind {
+        EngineKind::Fjall => Arc::new(fjall::FjallEngine::open(folder, &fjall::FjallBounds::default())?),
+        EngineKind::Memory => Arc::new(memory::MemoryEngine::new()),
+    })
+}
