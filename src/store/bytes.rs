@@ -16,6 +16,7 @@ pub struct StoredBytes {
 #[derive(Clone)]
 enum Whole {
     Fjall(::fjall::Slice),
+    Sled(::sled::IVec),
     Shared(::bytes::Bytes),
 }
 
@@ -23,6 +24,11 @@ impl StoredBytes {
     pub(super) fn fjall(whole: ::fjall::Slice, end: usize) -> Self {
         let end = end.min(whole.len());
         Self { whole: Whole::Fjall(whole), start: 0, end }
+    }
+
+    pub(super) fn sled(whole: ::sled::IVec, start: usize, end: usize) -> Self {
+        let end = end.min(whole.len());
+        Self { whole: Whole::Sled(whole), start: start.min(end), end }
     }
 
     pub(super) fn shared(whole: ::bytes::Bytes, end: usize) -> Self {
@@ -37,6 +43,7 @@ impl Deref for StoredBytes {
     fn deref(&self) -> &[u8] {
         let whole: &[u8] = match &self.whole {
             Whole::Fjall(bytes) => bytes,
+            Whole::Sled(bytes) => bytes,
             Whole::Shared(bytes) => bytes,
         };
         &whole[self.start..self.end]

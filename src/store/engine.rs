@@ -109,6 +109,8 @@ pub enum EngineKind {
     /// Log-structured, the default: keeps what it acknowledged through power loss.
     #[default]
     Fjall,
+    /// The engine of the first sketch; see `docs/storage-format.md` for what it survives.
+    Sled,
     /// Keeps nothing on disk: for tests and simulation.
     Memory,
 }
@@ -118,6 +120,7 @@ impl EngineKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Fjall => "fjall",
+            Self::Sled => "sled",
             Self::Memory => "memory",
         }
     }
@@ -133,9 +136,9 @@ impl FromStr for EngineKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Fjall, Self::Memory]
+        [Self::Fjall, Self::Sled, Self::Memory]
             .into_iter()
             .find(|kind| kind.name() == text)
-            .ok_or_else(|| format!("unknown storage engine {text:?}: use fjall or memory"))
+            .ok_or_else(|| format!("unknown storage engine {text:?}: use fjall, sled or memory"))
     }
 }

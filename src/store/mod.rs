@@ -1,8 +1,8 @@
 //! The book's storage port and its adapters.
 //!
 //! Everything above this module sees spaces of sorted keys, atomic batches, consistent views and a
-//! sync, through the trait [`Engine`]; no other module may name a storage engine. Its adapters
-//! implement it: [`fjall::FjallEngine`] (the default) and
+//! sync, through the trait [`Engine`]; no other module may name a storage engine. Three adapters
+//! implement it: [`fjall::FjallEngine`] (the default), [`sled::SledEngine`], and
 //! [`memory::MemoryEngine`], which draws an explicit line between synced and unsynced writes for
 //! crash tests and simulation.
 //!
@@ -18,6 +18,7 @@ pub mod fjall;
 pub mod folder;
 pub mod memory;
 mod range;
+pub mod sled;
 mod spaces;
 
 use std::{path::Path, sync::Arc};
@@ -39,6 +40,7 @@ pub use spaces::{Space, SpaceId};
 pub fn open(kind: EngineKind, folder: &Path) -> Result<Arc<dyn Engine>, StoreError> {
     Ok(match kind {
         EngineKind::Fjall => Arc::new(fjall::FjallEngine::open(folder, &fjall::FjallBounds::default())?),
+        EngineKind::Sled => Arc::new(sled::SledEngine::open(folder)?),
         EngineKind::Memory => Arc::new(memory::MemoryEngine::new()),
     })
 }
