@@ -1,3 +1,7 @@
 //! folio: a replicated double-entry payment ledger.
 
+pub mod book;
+pub mod proto;
+pub mod replication;
+pub mod seeded;
 pub mod store;

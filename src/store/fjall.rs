@@ -57,6 +57,19 @@ impl Default for FjallBounds {
     }
 }
 
+impl FjallBounds {
+    /// For a log: appended, read back from memory, purged in ranges; it needs little cache.
+    pub fn for_log() -> Self {
+        Self {
+            cache_bytes: 4 << 20,
+            memtable_bytes: 16 << 20,
+            journal_bytes: 128 << 20,
+            worker_threads: 1,
+            open_files: 64,
+        }
+    }
+}
+
 /// A book in a fjall database.
 pub struct FjallEngine {
     // Declared in this order because fields are dropped in it: the lock of the folder goes last.
@@ -73,7 +86,18 @@ impl FjallEngine {
     /// # Errors
     /// See [`Folder::open`]; also [`StoreError::Damaged`] where fjall cannot read its own files back.
     pub fn open(path: &Path, bounds: &FjallBounds) -> Result<Self, StoreError> {
-        let mut folder = Folder::open(path, Contents::Book, EngineKind::Fjall.name())?;
+        Self::open_folder(Folder::open(path, Contents::Book, EngineKind::Fjall.name())?, bounds)
+    }
+
+    /// Opens the Raft log's database in `path`, or creates it where the folder is empty.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_log(path: &Path, bounds: &FjallBounds) -> Result<Self, StoreError> {
+        Self::open_folder(Folder::open(path, Contents::Log, EngineKind::Fjall.name())?, bounds)
+    }
+
+    fn open_folder(mut folder: Folder, bounds: &FjallBounds) -> Result<Self, StoreError> {
         match folder.state() {
             // Without this file fjall would found an empty database over what is there.
             FolderState::Ready if !folder.data().join("version").is_file() => {

@@ -44,3 +44,17 @@ pub fn open(kind: EngineKind, folder: &Path) -> Result<Arc<dyn Engine>, StoreErr
         EngineKind::Memory => Arc::new(memory::MemoryEngine::new()),
     })
 }
+
+/// Opens the engine of the Raft log in `folder`, apart from the book's: fjall, or memory where the book is in memory too. sled is never asked to
+/// hold a log.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_log(kind: EngineKind, folder: &Path) -> Result<Arc<dyn Engine>, StoreError> {
+    Ok(match kind {
+        EngineKind::Fjall | EngineKind::Sled => {
+            Arc::new(fjall::FjallEngine::open_log(folder, &fjall::FjallBounds::for_log())?)
+        }
+        EngineKind::Memory => Arc::new(memory::MemoryEngine::new()),
+    })
+}

@@ -1,0 +1,161 @@
+//! Whose data folder it is: cluster, replica, members and engine, written once by the act of founding.
+//!
+//! A folder without an identity is empty and never votes: a replica that lost its disk must not come back under its old number as if nothing had
+//! happened.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The format of the identity file.
+const FORMAT_VERSION: u32 = 1;
+const FILE: &str = "IDENTITY";
+const NEW_FILE: &str = "IDENTITY.new";
+
+/// A member of the cluster, as founded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its number, from 1.
+    pub replica_id: u64,
+    /// Where peers reach it, `host:port`.
+    pub peer_address: String,
+    /// Where clients reach it, `host:port`.
+    pub client_address: String,
+}
+
+/// Whose folder it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The format of this file.
+    pub format_version: u32,
+    /// The cluster's name: all members must have the same.
+    pub cluster_id: String,
+    /// The replica's number, from 1.
+    pub replica_id: u64,
+    /// The storage engine of book and log.
+    pub engine: String,
+    /// All members as founded, by number.
+    pub members: Vec<Member>,
+}
+
+/// Why an identity cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The system failed.
+    #[error("{operation} {}: {source}", path.display())]
+    Io {
+        /// What was attempted.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is damaged.
+    #[error("{} is damaged: {detail}; restore this replica from its peers", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The folder was written by another release.
+    #[error("{} has identity format {found}, this release reads {FORMAT_VERSION}; use the release that wrote it", path.display())]
+    UnknownVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version found.
+        found: u32,
+    },
+    /// The folder was never founded.
+    #[error("{} was never founded; found the cluster once, with `--found` on every replica's first start", .0.display())]
+    NotFounded(PathBuf),
+    /// The folder belongs to another replica or cluster, or was founded with other members.
+    #[error("{} belongs to replica {} of cluster {:?} with {} members; a cluster is founded once, use another folder", path.display(), identity.replica_id, identity.cluster_id, identity.members.len())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        identity: Box<Identity>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    identity: Identity,
+    checksum: u32,
+}
+
+impl Identity {
+    /// An identity of this release's format.
+    pub fn new(cluster_id: String, replica_id: u64, engine: String, mut members: Vec<Member>) -> Identity {
+        members.sort_by_key(|member| member.replica_id);
+        Identity { format_version: FORMAT_VERSION, cluster_id, replica_id, engine, members }
+    }
+
+    /// This replica's own addresses.
+    pub fn own(&self) -> Option<&Member> {
+        self.members.iter().find(|member| member.replica_id == self.replica_id)
+    }
+
+    /// A member by number.
+    pub fn member(&self, replica_id: u64) -> Option<&Member> {
+        self.members.iter().find(|member| member.replica_id == replica_id)
+    }
+
+    fn checksum(&self) -> u32 {
+        // Plain data of strings and numbers always encodes.
+        crc32fast::hash(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Reads the identity of a data folder; `None` if the folder was never founded.
+    ///
+    /// # Errors
+    /// [`IdentityError`] for a damaged or unknown one.
+    pub fn read(folder: &Path) -> Result<Option<Identity>, IdentityError> {
+        let path = folder.join(FILE);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(IdentityError::Io { operation: "reading", path, source }),
+        };
+        let damaged = |detail: String| IdentityError::Damaged { path: path.clone(), detail };
+        let sealed: Sealed = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        if sealed.identity.checksum() != sealed.checksum {
+            return Err(damaged("its checksum differs".to_owned()));
+        }
+        if sealed.identity.format_version != FORMAT_VERSION {
+            return Err(IdentityError::UnknownVersion { found: sealed.identity.format_version, path });
+        }
+        Ok(Some(sealed.identity))
+    }
+
+    /// Writes the identity: the act of founding. File and folder are synced before it returns. Founding again with the same identity
+    /// does nothing.
+    ///
+    /// # Errors
+    /// [`IdentityError::Foreign`] if the folder belongs to somebody else.
+    pub fn found(&self, folder: &Path) -> Result<(), IdentityError> {
+        let io = |operation: &'static str, path: &Path| {
+            let path = path.to_owned();
+            move |source| IdentityError::Io { operation, path, source }
+        };
+        fs::create_dir_all(folder).map_err(io("creating", folder))?;
+        if let Some(present) = Identity::read(folder)? {
+            if present == *self {
+                return Ok(());
+            }
+            return Err(IdentityError::Foreign { path: folder.to_owned(), identity: Box::new(present) });
+        }
+        let sealed = Sealed { identity: self.clone(), checksum: self.checksum() };
+        let text = serde_json::to_vec_pretty(&sealed).unwrap_or_default();
+        let temporary = folder.join(NEW_FILE);
+        let mut file = File::create(&temporary).map_err(io("creating", &temporary))?;
+        file.write_all(&text).map_err(io("writing", &temporary))?;
+        file.sync_all().map_err(io("syncing", &temporary))?;
+        fs::rename(&temporary, folder.join(FILE)).map_err(io("placing", &temporary))?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("syncing", folder))
+    }
+}

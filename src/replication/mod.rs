@@ -1,0 +1,92 @@
+//! Replication: the Raft log, the state machine over the book, peers, proposals and read indexes. The only module that names openraft.
+//!
+//! Wire types (`proto::internal`), log types (openraft's, in postcard) and domain types (the core's) are three types, converted here and nowhere else.
+//! An entry's commands are opaque bytes, encoded once by whoever received them.
+
+mod codec;
+pub mod identity;
+mod log;
+mod network;
+mod node;
+mod peers;
+mod proposer;
+mod read;
+pub mod service;
+mod state_machine;
+mod tail;
+mod worker;
+
+use bytes::Bytes;
+use openraft::BasicNode;
+use serde::{Deserialize, Serialize};
+
+pub use log::LogOpenError;
+pub use node::{Founding, Node, NodeConfig, NodeError, NodeStatus, Role};
+pub use peers::Connector;
+pub use proposer::{Bounds as ProposerBounds, Clock, SubmitError};
+pub use worker::Threads;
+
+/// The commands of an entry, as [`ledger::EntryWriter`] encoded them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Payload(pub Bytes);
+
+// openraft wants its data to be serializable; folio's own codec writes entries, so that the bytes are never copied item by item.
+impl Serialize for Payload {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Payload, D::Error> {
+        Vec::<u8>::deserialize(deserializer).map(|bytes| Payload(bytes.into()))
+    }
+}
+
+impl std::fmt::Display for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes of commands", self.0.len())
+    }
+}
+
+/// The answers of an entry, one per command. Only the proposer on this replica reads them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Answers(pub Vec<ledger::Answer>);
+
+openraft::declare_raft_types!(
+    /// The types of folio's Raft.
+    pub TypeConfig:
+        D = Payload,
+        R = Answers,
+        NodeId = u64,
+        Node = BasicNode,
+        Entry = openraft::Entry<TypeConfig>,
+        SnapshotData = state_machine::SnapshotData,
+);
+
+type LogId = openraft::LogId<u64>;
+type Vote = openraft::Vote<u64>;
+type Entry = openraft::Entry<TypeConfig>;
+type StorageError = openraft::StorageError<u64>;
+type Raft = openraft::Raft<TypeConfig>;
+type StoredMembership = openraft::StoredMembership<u64, BasicNode>;
+
+/// The time that a call still has, from its `grpc-timeout` header; `None` without one.
+pub fn deadline_in(metadata: &tonic::metadata::MetadataMap) -> Option<std::time::Duration> {
+    use std::time::Duration;
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(value * 3600)),
+        "M" => Some(Duration::from_secs(value * 60)),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}

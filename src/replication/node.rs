@@ -1,0 +1,493 @@
+//! One replica, assembled: log, book, peers, proposer and reads around openraft.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ledger::{Answer, Command};
+use openraft::{BasicNode, Config, SnapshotPolicy};
+use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::time::Instant;
+use tonic::metadata::MetadataMap;
+
+use super::identity::{Identity, IdentityError, Member};
+use super::log::{BookPoint, LogOpenError, LogStore};
+use super::network::Network;
+use super::peers::{Connector, MAX_MESSAGE_BYTES, Peers};
+use super::proposer::{Bounds, Clock, Proposer, SubmitError};
+use super::read::{ReadIndexes, wait_applied};
+use super::service::PeerService;
+use super::state_machine::StateMachine;
+use super::worker::{Threads, Worker};
+use super::{Raft, codec};
+use crate::book::view::BookView;
+use crate::book::{Book, BookError};
+use crate::proto::internal as wire;
+use crate::proto::internal::raft_service_server::RaftServiceServer;
+use crate::store::Engine;
+
+/// How long a forwarded call may take where the caller gave no deadline.
+const DEFAULT_FORWARD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the leader looks for deadlines that passed while idle.
+const IDLE_TICK: Duration = Duration::from_millis(50);
+/// Entries kept behind a snapshot for followers that are a little behind.
+const KEPT_ENTRIES: u64 = 4_096;
+
+/// What a replica is made of.
+pub struct NodeConfig {
+    /// Whose data it is.
+    pub identity: Identity,
+    /// The engine of the log.
+    pub log_engine: Arc<dyn Engine>,
+    /// The book.
+    pub book: Arc<Book>,
+    /// Where jobs run.
+    pub threads: Threads,
+    /// How peers are reached.
+    pub connector: Connector,
+    /// The clock that stamps proposals: nanoseconds since 1970.
+    pub clock: Clock,
+    /// Called when the replica must stop, with the reason.
+    pub on_fatal: Arc<dyn Fn(String) + Send + Sync>,
+    /// The proposer's bounds.
+    pub bounds: Bounds,
+    /// Between heartbeats, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// The least and greatest election time-out, in milliseconds.
+    pub election_ms: (u64, u64),
+    /// After how many entries a snapshot is taken and the log is purged.
+    pub snapshot_entries: u64,
+}
+
+/// The act of founding.
+#[derive(Debug, Clone)]
+pub struct Founding {
+    /// The data folder.
+    pub folder: PathBuf,
+    /// The cluster's name.
+    pub cluster_id: String,
+    /// This replica's number.
+    pub replica_id: u64,
+    /// The engine.
+    pub engine: String,
+    /// All members, this replica included.
+    pub members: Vec<Member>,
+}
+
+impl Founding {
+    /// Writes this replica's identity.
+    ///
+    /// # Errors
+    /// As [`Identity::found`].
+    pub fn found(self) -> Result<Identity, IdentityError> {
+        let identity = Identity::new(self.cluster_id, self.replica_id, self.engine, self.members);
+        identity.found(&self.folder)?;
+        Ok(identity)
+    }
+}
+
+/// Why a replica does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The log cannot be used.
+    #[error(transparent)]
+    Log(#[from] LogOpenError),
+    /// The book cannot be used.
+    #[error(transparent)]
+    Book(#[from] BookError),
+    /// A thread could not be started.
+    #[error("a worker thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// Raft does not start.
+    #[error("replication does not start: {0}")]
+    Raft(String),
+}
+
+/// What a replica is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Leads.
+    Leader,
+    /// Follows.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Receives, without a vote.
+    Learner,
+    /// Stops.
+    Stopping,
+}
+
+/// What a replica knows of itself and the others.
+#[derive(Debug, Clone)]
+pub struct NodeStatus {
+    /// Its role.
+    pub role: Role,
+    /// Who leads, if known.
+    pub leader_id: Option<u64>,
+    /// Raft's term.
+    pub term: u64,
+    /// The last index of its log.
+    pub last_log_index: u64,
+    /// Up to which index the log is purged.
+    pub purged_index: u64,
+    /// The index of its last snapshot.
+    pub snapshot_index: u64,
+    /// Known to the leader: up to which index each member has the log.
+    pub matched: BTreeMap<u64, u64>,
+}
+
+/// One replica.
+pub struct Node {
+    identity: Identity,
+    raft: Raft,
+    machine: StateMachine,
+    proposer: Proposer,
+    reads: ReadIndexes,
+    peers: Peers,
+    clock: Clock,
+    applied: watch::Receiver<u64>,
+    installing: Mutex<()>,
+    stale_reads: bool,
+}
+
+fn raft_config(config: &NodeConfig) -> Result<Arc<Config>, NodeError> {
+    let raft = Config {
+        cluster_name: config.identity.cluster_id.clone(),
+        heartbeat_interval: config.heartbeat_ms,
+        election_timeout_min: config.election_ms.0,
+        election_timeout_max: config.election_ms.1,
+        install_snapshot_timeout: 120_000,
+        max_payload_entries: 256,
+        // A follower that is behind is served from the log while the log has what it needs.
+        replication_lag_threshold: u64::MAX,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_entries),
+        max_in_snapshot_log_to_keep: KEPT_ENTRIES.min(config.snapshot_entries),
+        purge_batch_size: 256,
+        ..Config::default()
+    };
+    raft.validate().map(Arc::new).map_err(|error| NodeError::Raft(error.to_string()))
+}
+
+impl Node {
+    /// Starts a replica on its own data.
+    ///
+    /// # Errors
+    /// [`NodeError`]: the data cannot be used, or replication does not start.
+    pub async fn start(config: NodeConfig) -> Result<Arc<Node>, NodeError> {
+        let raft_config = raft_config(&config)?;
+        let meta = config.book.meta();
+        let point = BookPoint { applied_index: meta.index, installed_index: meta.installed_index };
+        let log = LogStore::open(Arc::clone(&config.log_engine), Worker::start(config.threads, "folio-log")?, point)?;
+        let (applied_sender, applied) = watch::channel(meta.index);
+        let machine = StateMachine {
+            book: Arc::clone(&config.book),
+            worker: Worker::start(config.threads, "folio-apply")?,
+            applied: applied_sender,
+            on_fatal: Arc::clone(&config.on_fatal),
+        };
+        let peers = Peers::new(&config.identity, config.connector.clone());
+        let network = Network { peers: peers.clone() };
+        let raft = Raft::new(config.identity.replica_id, raft_config, network, log, machine.clone())
+            .await
+            .map_err(|error| NodeError::Raft(error.to_string()))?;
+        let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds);
+        let reads = start_reads(&raft, &machine, &proposer, &config.clock, &applied);
+        watch_fatal(&raft, config.on_fatal);
+        let node = Arc::new(Node {
+            identity: config.identity,
+            raft,
+            machine,
+            proposer,
+            reads,
+            peers,
+            clock: config.clock,
+            applied,
+            installing: Mutex::new(()),
+            stale_reads: crate::seeded::is(crate::seeded::Bug::StaleRead),
+        });
+        node.initialize().await?;
+        node.expire_when_idle();
+        Ok(node)
+    }
+
+    /// The founder, the member with the least number, proposes the membership; the others wait to hear from it.
+    async fn initialize(&self) -> Result<(), NodeError> {
+        let failed = |error: String| NodeError::Raft(error);
+        let is_founder =
+            self.identity.members.first().is_some_and(|first| first.replica_id == self.identity.replica_id);
+        let is_initialized = self.raft.is_initialized().await.map_err(|error| failed(error.to_string()))?;
+        if !is_founder || is_initialized {
+            return Ok(());
+        }
+        let members: BTreeMap<u64, BasicNode> = self
+            .identity
+            .members
+            .iter()
+            .map(|member| (member.replica_id, BasicNode::new(member.peer_address.clone())))
+            .collect();
+        match self.raft.initialize(members).await {
+            Ok(()) => Ok(()),
+            // Another's vote or entries came first: the cluster is founded.
+            Err(openraft::error::RaftError::APIError(openraft::error::InitializeError::NotAllowed(_))) => Ok(()),
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+
+    /// Lets the leader carry the log's time past deadlines that no command carries it past.
+    fn expire_when_idle(self: &Arc<Node>) {
+        let node = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(IDLE_TICK).await;
+                let Some(node) = node.upgrade() else { return };
+                if node.role() == Role::Leader && is_due(&node.machine.book, &node.clock) {
+                    let deadline = Instant::now() + DEFAULT_FORWARD_TIMEOUT;
+                    if let Err(error) = node.proposer.submit(Vec::new(), 0, deadline).await {
+                        tracing::debug!(%error, "carrying the time forward failed; the next tick tries again");
+                    }
+                }
+            }
+        });
+    }
+
+    /// Whose data it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The book.
+    pub fn book(&self) -> &Arc<Book> {
+        &self.machine.book
+    }
+
+    pub(super) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    pub(super) fn state_machine(&self) -> &StateMachine {
+        &self.machine
+    }
+
+    pub(super) async fn installing(&self) -> MutexGuard<'_, ()> {
+        self.installing.lock().await
+    }
+
+    /// The service for peers, bounded.
+    pub fn peer_service(self: &Arc<Node>) -> RaftServiceServer<PeerService> {
+        RaftServiceServer::new(PeerService { node: Arc::clone(self) })
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The present role.
+    pub fn role(&self) -> Role {
+        use openraft::ServerState;
+        match self.raft.metrics().borrow().state {
+            ServerState::Leader => Role::Leader,
+            ServerState::Follower => Role::Follower,
+            ServerState::Candidate => Role::Candidate,
+            ServerState::Learner => Role::Learner,
+            ServerState::Shutdown => Role::Stopping,
+        }
+    }
+
+    /// Who leads, as far as this replica knows.
+    pub fn leader(&self) -> Option<&Member> {
+        let leader = self.raft.metrics().borrow().current_leader?;
+        self.identity.member(leader)
+    }
+
+    /// What this replica knows of itself and the others.
+    pub fn status(&self) -> NodeStatus {
+        let metrics = self.raft.metrics().borrow().clone();
+        let index = |log_id: &Option<super::LogId>| log_id.map_or(0, |log_id| log_id.index);
+        let matched = metrics.replication.iter().flatten().map(|(id, log_id)| (*id, index(log_id))).collect();
+        NodeStatus {
+            role: self.role(),
+            leader_id: metrics.current_leader,
+            term: metrics.current_term,
+            last_log_index: metrics.last_log_index.unwrap_or(0),
+            purged_index: index(&metrics.purged),
+            snapshot_index: index(&metrics.snapshot),
+            matched,
+        }
+    }
+
+    /// Decides commands: here if this replica leads, otherwise by one hop to the leader.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: there is no answer; repeating the same request ids is safe.
+    pub async fn submit(&self, mut commands: Vec<Command>, deadline: Instant) -> Result<Vec<Answer>, SubmitError> {
+        let count = u32::try_from(commands.len()).map_err(|_| SubmitError::Overloaded)?;
+        let directory = self.machine.book.directory();
+        let mut encoded = Vec::with_capacity(commands.len() * 96);
+        {
+            let directory = directory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            commands.iter_mut().for_each(|command| directory.resolve(command));
+        }
+        for command in &commands {
+            let bytes = ledger::entry::encode_command(command)
+                .map_err(|error| SubmitError::Unknown(format!("a command does not encode: {error}")))?;
+            encoded.extend_from_slice(&bytes);
+        }
+        drop(commands);
+        if self.role() == Role::Leader {
+            return self.proposer.submit(encoded, count, deadline).await;
+        }
+        let Some(leader) = self.leader().map(|leader| leader.replica_id) else { return Err(SubmitError::NoLeader) };
+        if leader == self.identity.replica_id {
+            return self.proposer.submit(encoded, count, deadline).await;
+        }
+        self.forward(leader, encoded, count, deadline).await
+    }
+
+    async fn forward(
+        &self,
+        leader: u64,
+        commands: Vec<u8>,
+        count: u32,
+        deadline: Instant,
+    ) -> Result<Vec<Answer>, SubmitError> {
+        let mut client = self.peers.client(leader).ok_or(SubmitError::NoLeader)?;
+        let cluster_id = self.peers.cluster_id().to_owned();
+        let mut request = tonic::Request::new(wire::ForwardRequest { cluster_id, commands: commands.into(), count });
+        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        match tokio::time::timeout_at(deadline, client.forward(request)).await {
+            Ok(Ok(response)) => codec::decode("the leader's answer", &response.into_inner().payload)
+                .map_err(|error| SubmitError::Unknown(error.to_string()))?,
+            Ok(Err(status)) => Err(SubmitError::Unknown(format!("the leader did not answer: {}", status.message()))),
+            Err(_) => Err(SubmitError::Unknown("the deadline passed".to_owned())),
+        }
+    }
+
+    /// Proposes what a follower forwarded; it is never forwarded on.
+    pub(super) async fn propose_here(
+        &self,
+        commands: Vec<u8>,
+        count: u32,
+        deadline: Instant,
+    ) -> Result<Vec<Answer>, SubmitError> {
+        self.proposer.submit(commands, count, deadline).await
+    }
+
+    /// The leader's own read index.
+    pub(super) async fn leader_read_index(&self, deadline: Instant) -> Result<u64, SubmitError> {
+        self.reads.get(deadline).await
+    }
+
+    /// A view that reflects everything answered before this call.
+    ///
+    /// # Errors
+    /// [`SubmitError`] when no leader confirms in time.
+    pub async fn linearizable_view(&self, deadline: Instant) -> Result<Result<BookView, BookError>, SubmitError> {
+        if self.stale_reads {
+            return Ok(self.machine.book.view());
+        }
+        let index = if self.role() == Role::Leader {
+            self.reads.get(deadline).await?
+        } else {
+            let leader = self.leader().ok_or(SubmitError::NoLeader)?.replica_id;
+            let mut client = self.peers.client(leader).ok_or(SubmitError::NoLeader)?;
+            let cluster_id = self.peers.cluster_id().to_owned();
+            let mut request = tonic::Request::new(wire::ReadIndexRequest { cluster_id });
+            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+            match tokio::time::timeout_at(deadline, client.read_index(request)).await {
+                Ok(Ok(response)) => response.into_inner().index,
+                Ok(Err(_)) | Err(_) => return Err(SubmitError::NoLeader),
+            }
+        };
+        self.view_at_least(index, deadline).await
+    }
+
+    /// A view that reflects at least `index`.
+    ///
+    /// # Errors
+    /// [`SubmitError`] when this replica does not get there in time.
+    pub async fn view_at_least(
+        &self,
+        index: u64,
+        deadline: Instant,
+    ) -> Result<Result<BookView, BookError>, SubmitError> {
+        wait_applied(self.applied.clone(), index, deadline).await?;
+        Ok(self.machine.book.view())
+    }
+
+    /// A view of whatever this replica has.
+    ///
+    /// # Errors
+    /// When the book cannot be read.
+    pub fn stale_view(&self) -> Result<BookView, BookError> {
+        self.machine.book.view()
+    }
+
+    /// Watches the index up to which this replica has applied.
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.applied.clone()
+    }
+
+    /// The deadline that a peer's call carries.
+    pub(super) fn deadline_of(&self, metadata: &MetadataMap) -> Instant {
+        Instant::now() + crate::replication::deadline_in(metadata).unwrap_or(DEFAULT_FORWARD_TIMEOUT)
+    }
+
+    /// Stops, and syncs the book.
+    pub async fn stop(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "replication ended uncleanly");
+        }
+        if let Err(error) = self.machine.run(openraft::ErrorVerb::Write, Book::sync).await {
+            tracing::warn!(%error, "the book was not synced at the end; the log replays the rest");
+        }
+    }
+}
+
+fn is_due(book: &Book, clock: &Clock) -> bool {
+    book.earliest_deadline().is_some_and(|deadline| deadline.0 <= clock())
+}
+
+fn start_reads(
+    raft: &Raft,
+    machine: &StateMachine,
+    proposer: &Proposer,
+    clock: &Clock,
+    applied: &watch::Receiver<u64>,
+) -> ReadIndexes {
+    let (book, proposer, clock, applied) =
+        (Arc::clone(&machine.book), proposer.clone(), Arc::clone(clock), applied.clone());
+    let carry: super::read::CarryTime = Arc::new(move || {
+        let (book, proposer, clock, applied) =
+            (Arc::clone(&book), proposer.clone(), Arc::clone(&clock), applied.clone());
+        Box::pin(async move {
+            if !is_due(&book, &clock) {
+                return Ok(None);
+            }
+            proposer.submit(Vec::new(), 0, Instant::now() + DEFAULT_FORWARD_TIMEOUT).await?;
+            // What carried the time forward has been applied here.
+            Ok(Some(*applied.borrow()))
+        })
+    });
+    ReadIndexes::start(raft.clone(), carry)
+}
+
+/// Ends the process when openraft ends with a fatal error.
+fn watch_fatal(raft: &Raft, on_fatal: Arc<dyn Fn(String) + Send + Sync>) {
+    let mut metrics = raft.metrics();
+    tokio::spawn(async move {
+        loop {
+            let state = metrics.borrow_and_update().running_state.clone();
+            match state {
+                Ok(()) => {}
+                Err(openraft::error::Fatal::Stopped) => return,
+                Err(fatal) => {
+                    on_fatal(fatal.to_string());
+                    return;
+                }
+            }
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+}

@@ -1,0 +1,83 @@
+//! Connections to the other replicas: one per peer, kept open, made again when lost. How a connection is made is a seam.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+
+use super::identity::Identity;
+use crate::proto::internal::raft_service_client::RaftServiceClient;
+
+/// The largest message between replicas: an append of up to [`super::network::MAX_APPEND_BYTES`] and one entry more.
+pub(super) const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How connections are made.
+#[derive(Clone)]
+pub struct Connector(Arc<dyn Fn(&str) -> Option<Channel> + Send + Sync>);
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl Connector {
+    /// Real TCP.
+    pub fn tcp() -> Connector {
+        Connector::new(|address| {
+            let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
+            Some(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect_lazy())
+        })
+    }
+
+    /// Some other way, such as a simulated network: gives a channel that connects when it is first used.
+    pub fn new(connect: impl Fn(&str) -> Option<Channel> + Send + Sync + 'static) -> Connector {
+        Connector(Arc::new(connect))
+    }
+}
+
+/// The peers of a replica.
+#[derive(Debug, Clone)]
+pub(super) struct Peers {
+    cluster_id: String,
+    addresses: Arc<BTreeMap<u64, String>>,
+    connector: Connector,
+    channels: Arc<Mutex<BTreeMap<u64, Channel>>>,
+}
+
+impl Peers {
+    pub(super) fn new(identity: &Identity, connector: Connector) -> Peers {
+        let addresses =
+            identity.members.iter().map(|member| (member.replica_id, member.peer_address.clone())).collect();
+        Peers {
+            cluster_id: identity.cluster_id.clone(),
+            addresses: Arc::new(addresses),
+            connector,
+            channels: Arc::default(),
+        }
+    }
+
+    pub(super) fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// A client for a peer; `None` if there is no such peer.
+    pub(super) fn client(&self, replica_id: u64) -> Option<RaftServiceClient<Channel>> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = match channels.get(&replica_id) {
+            Some(channel) => channel.clone(),
+            None => {
+                let channel = (self.connector.0)(self.addresses.get(&replica_id)?)?;
+                channels.insert(replica_id, channel.clone());
+                channel
+            }
+        };
+        Some(
+            RaftServiceClient::new(channel)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES),
+        )
+    }
+}

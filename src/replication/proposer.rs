@@ -1,0 +1,231 @@
+//! The proposer: folds everything that waits into one shared entry while earlier entries are in flight. Nothing is delayed when idle.
+//!
+//! Work whose deadline has passed is dropped before it is proposed, and only then is it certain that it was not. After that, only an answer or
+//! "unknown" is ever given. Repeats are recognised in `apply`, never here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ledger::{Answer, EntryWriter, LogTime};
+use openraft::error::{ClientWriteError, RaftError};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::{Payload, Raft};
+
+/// The proposer's bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The most commands folded into one entry; a larger single request gets an entry of its own.
+    pub fold_commands: u32,
+    /// The most bytes folded into one entry; a larger single request gets an entry of its own.
+    pub fold_bytes: usize,
+    /// Entries in flight at once.
+    pub entries_in_flight: usize,
+    /// Requests that may wait; more are refused as overload.
+    pub waiting_requests: usize,
+    /// Bytes that may wait or be in flight; more are refused as overload.
+    pub waiting_bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            fold_commands: 2_000,
+            fold_bytes: 256 * 1024,
+            entries_in_flight: 2,
+            waiting_requests: 8_192,
+            waiting_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Why there is no answer. Nothing of this is ever kept; repeating the same request id is always safe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum SubmitError {
+    /// Another replica leads, or none is known to. The request may or may not have been proposed before leadership was lost.
+    #[error("this replica does not lead")]
+    NotLeader {
+        /// The leader's number, if one is known.
+        leader_id: Option<u64>,
+    },
+    /// No leader is known.
+    #[error("no leader is known: there may be no quorum")]
+    NoLeader,
+    /// Too much work waits; it was not proposed.
+    #[error("too much work waits")]
+    Overloaded,
+    /// The deadline passed before it was proposed: nothing happened.
+    #[error("the deadline passed before the request was proposed")]
+    NotProposed,
+    /// The deadline passed while it was in flight, or contact was lost: it may take effect yet.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(String),
+    /// The replica is stopping.
+    #[error("this replica is stopping")]
+    Stopping,
+}
+
+struct Proposal {
+    commands: Vec<u8>,
+    count: u32,
+    deadline: Instant,
+    reply: oneshot::Sender<Result<Vec<Answer>, SubmitError>>,
+}
+
+/// Hands requests to the proposing task.
+#[derive(Clone)]
+pub(super) struct Proposer {
+    sender: mpsc::Sender<Proposal>,
+    waiting_bytes: Arc<AtomicUsize>,
+    bounds: Bounds,
+}
+
+/// Reads the leader's clock: nanoseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Gives its bytes back when the request ends.
+struct Reserved {
+    waiting_bytes: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.waiting_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Proposer {
+    /// Starts the proposing task, which ends when all handles are dropped.
+    pub(super) fn start(raft: Raft, clock: Clock, bounds: Bounds) -> Proposer {
+        let (sender, receiver) = mpsc::channel(bounds.waiting_requests);
+        tokio::spawn(propose(raft, clock, bounds, receiver));
+        Proposer { sender, waiting_bytes: Arc::default(), bounds }
+    }
+
+    /// Proposes `count` commands, encoded one after another, and waits for their answers.
+    pub(super) async fn submit(
+        &self,
+        commands: Vec<u8>,
+        count: u32,
+        deadline: Instant,
+    ) -> Result<Vec<Answer>, SubmitError> {
+        let bytes = commands.len();
+        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let _reserved = Reserved { waiting_bytes: Arc::clone(&self.waiting_bytes), bytes };
+        if waiting + bytes > self.bounds.waiting_bytes {
+            return Err(SubmitError::Overloaded);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.sender.try_send(Proposal { commands, count, deadline, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
+        })?;
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(answers)) => answers,
+            Ok(Err(_)) => Err(SubmitError::Unknown("the replica is stopping".to_owned())),
+            Err(_) => Err(SubmitError::Unknown("the deadline passed".to_owned())),
+        }
+    }
+}
+
+async fn propose(raft: Raft, clock: Clock, bounds: Bounds, mut receiver: mpsc::Receiver<Proposal>) {
+    let in_flight = Arc::new(Semaphore::new(bounds.entries_in_flight));
+    let mut carried = None;
+    loop {
+        let first = match carried.take() {
+            Some(proposal) => proposal,
+            None => match receiver.recv().await {
+                Some(proposal) => proposal,
+                None => return,
+            },
+        };
+        // While this waits, more gather.
+        let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
+        let (group, next) = fold(first, &mut receiver, bounds);
+        carried = next;
+        if group.is_empty() {
+            continue;
+        }
+        let capacity = group.iter().map(|proposal| proposal.commands.len()).sum();
+        let mut writer = EntryWriter::new(capacity);
+        for proposal in &group {
+            writer.push(&proposal.commands, proposal.count);
+        }
+        let payload = Payload(writer.finish(LogTime(clock())).into());
+        let written = raft.client_write_ff(payload).await;
+        tokio::spawn(async move {
+            let result = match written {
+                Ok(receiver) => match receiver.await {
+                    Ok(Ok(response)) => Ok(response.data.0),
+                    Ok(Err(error)) => Err(refusal(RaftError::APIError(error))),
+                    Err(_) => Err(SubmitError::Unknown("leadership was lost".to_owned())),
+                },
+                Err(fatal) => Err(refusal(RaftError::Fatal(fatal))),
+            };
+            drop(permit);
+            distribute(group, result);
+        });
+    }
+}
+
+/// Takes what waits and fits beside `first`; what does not fit is carried to the next entry.
+fn fold(first: Proposal, receiver: &mut mpsc::Receiver<Proposal>, bounds: Bounds) -> (Vec<Proposal>, Option<Proposal>) {
+    let now = Instant::now();
+    let (mut commands, mut bytes) = (0u32, 0usize);
+    let mut group: Vec<Proposal> = Vec::new();
+    let mut next = Some(first);
+    while let Some(proposal) = next {
+        if proposal.deadline <= now || proposal.reply.is_closed() {
+            // Nobody may be waiting any more; if somebody is, this is certain.
+            let _ = proposal.reply.send(Err(SubmitError::NotProposed));
+        } else {
+            let fits = commands + proposal.count <= bounds.fold_commands
+                && bytes + proposal.commands.len() <= bounds.fold_bytes;
+            if !fits && !group.is_empty() {
+                return (group, Some(proposal));
+            }
+            commands += proposal.count;
+            bytes += proposal.commands.len();
+            group.push(proposal);
+        }
+        next = receiver.try_recv().ok();
+    }
+    (group, None)
+}
+
+fn refusal(error: RaftError<u64, ClientWriteError<u64, openraft::BasicNode>>) -> SubmitError {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
+            SubmitError::NotLeader { leader_id: forward.leader_id }
+        }
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => SubmitError::Unknown(error.to_string()),
+        RaftError::Fatal(_) => SubmitError::Stopping,
+    }
+}
+
+/// Gives each request its own answers, in order.
+fn distribute(group: Vec<Proposal>, result: Result<Vec<Answer>, SubmitError>) {
+    match result {
+        Err(error) => {
+            for proposal in group {
+                let _ = proposal.reply.send(Err(error.clone()));
+            }
+        }
+        Ok(answers) => {
+            let mut answers = answers.into_iter();
+            for proposal in group {
+                let count = usize::try_from(proposal.count).unwrap_or(usize::MAX);
+                let own: Vec<Answer> = answers.by_ref().take(count).collect();
+                let reply = if own.len() == count {
+                    Ok(own)
+                } else {
+                    Err(SubmitError::Unknown("the entry gave fewer answers than it has commands".to_owned()))
+                };
+                let _ = proposal.reply.send(reply);
+            }
+        }
+    }
+}

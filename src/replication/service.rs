@@ -1,0 +1,147 @@
+//! The receiving side of the peers' calls. Another cluster's replicas are refused; everything received has a bound.
+
+use std::sync::Arc;
+
+use openraft::raft::AppendEntriesRequest;
+use openraft::storage::Snapshot;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::codec::{self, Malformed};
+use super::network::{AppendHeader, SnapshotHeader};
+use super::node::Node;
+use super::state_machine::{SnapshotData, StateMachine};
+use crate::book::BookError;
+use crate::book::transfer::Sink;
+use crate::proto::internal as wire;
+use crate::proto::internal::raft_service_server::RaftService;
+
+/// The largest chunk of a snapshot that is accepted.
+const MAX_CHUNK_BYTES: usize = 32 * 1024 * 1024;
+
+/// Answers the peers.
+#[derive(Clone)]
+pub struct PeerService {
+    pub(super) node: Arc<Node>,
+}
+
+fn malformed(error: Malformed) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn reply<T: serde::Serialize>(value: &T) -> Result<bytes::Bytes, Status> {
+    codec::encode(value).map(Into::into).map_err(|error| Status::internal(error.to_string()))
+}
+
+impl PeerService {
+    fn check_cluster(&self, cluster_id: &str) -> Result<(), Status> {
+        let own = &self.node.identity().cluster_id;
+        if cluster_id == own {
+            return Ok(());
+        }
+        Err(Status::permission_denied(format!(
+            "this replica belongs to cluster {own:?}, the caller to {cluster_id:?}; mend the addresses"
+        )))
+    }
+
+    async fn receive_chunks(&self, stream: &mut Streaming<wire::InstallSnapshotRequest>) -> Result<Sink, Status> {
+        let machine = self.node.state_machine();
+        let book = Arc::clone(&machine.book);
+        let mut sink = on_worker(machine, move || book.install()).await?;
+        let mut received = 0u64;
+        loop {
+            let message = stream
+                .message()
+                .await?
+                .ok_or_else(|| Status::data_loss("the snapshot ended before its last message"))?;
+            if let Some(chunks) = message.chunks {
+                if chunks != received {
+                    return Err(Status::data_loss(format!("{received} of {chunks} chunks arrived")));
+                }
+                return Ok(sink);
+            }
+            if message.chunk.len() > MAX_CHUNK_BYTES || crc32fast::hash(&message.chunk) != message.checksum {
+                return Err(Status::data_loss(format!("chunk {received} is too large or its checksum differs")));
+            }
+            received += 1;
+            sink = on_worker(machine, move || sink.push(&message.chunk).map(|()| sink)).await?;
+        }
+    }
+}
+
+async fn on_worker<T: Send + 'static>(
+    machine: &StateMachine,
+    job: impl FnOnce() -> Result<T, BookError> + Send + 'static,
+) -> Result<T, Status> {
+    match machine.worker.run(job).await {
+        Ok(result) => result.map_err(|error| Status::internal(error.to_string())),
+        Err(ended) => Err(Status::unavailable(ended.to_string())),
+    }
+}
+
+#[tonic::async_trait]
+impl RaftService for PeerService {
+    async fn append_entries(
+        &self,
+        request: Request<wire::AppendEntriesRequest>,
+    ) -> Result<Response<wire::AppendEntriesResponse>, Status> {
+        let message = request.into_inner();
+        self.check_cluster(&message.cluster_id)?;
+        let header: AppendHeader = codec::decode("an append's header", &message.header).map_err(malformed)?;
+        let mut entries = Vec::with_capacity(message.entries.len());
+        for entry in message.entries {
+            entries.push(codec::entry_from_parts(&entry.header, entry.payload).map_err(malformed)?);
+        }
+        let rpc = AppendEntriesRequest {
+            vote: header.vote,
+            prev_log_id: header.previous,
+            entries,
+            leader_commit: header.leader_commit,
+        };
+        let payload = reply(&self.node.raft().append_entries(rpc).await)?;
+        Ok(Response::new(wire::AppendEntriesResponse { payload }))
+    }
+
+    async fn vote(&self, request: Request<wire::VoteRequest>) -> Result<Response<wire::VoteResponse>, Status> {
+        let message = request.into_inner();
+        self.check_cluster(&message.cluster_id)?;
+        let rpc = codec::decode("a vote", &message.payload).map_err(malformed)?;
+        let payload = reply(&self.node.raft().vote(rpc).await)?;
+        Ok(Response::new(wire::VoteResponse { payload }))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<wire::InstallSnapshotRequest>>,
+    ) -> Result<Response<wire::InstallSnapshotResponse>, Status> {
+        let mut stream = request.into_inner();
+        let first = stream.message().await?.ok_or_else(|| Status::invalid_argument("the snapshot is empty"))?;
+        self.check_cluster(&first.cluster_id)?;
+        let header: SnapshotHeader = codec::decode("a snapshot's header", &first.header).map_err(malformed)?;
+        let _one_at_a_time = self.node.installing().await;
+        let sink = self.receive_chunks(&mut stream).await?;
+        let data = SnapshotData::Incoming(Box::new(Some((sink, header.book))));
+        let snapshot = Snapshot { meta: header.meta, snapshot: Box::new(data) };
+        let payload = reply(&self.node.raft().install_full_snapshot(header.vote, snapshot).await)?;
+        Ok(Response::new(wire::InstallSnapshotResponse { payload }))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<wire::ReadIndexRequest>,
+    ) -> Result<Response<wire::ReadIndexResponse>, Status> {
+        let deadline = self.node.deadline_of(request.metadata());
+        self.check_cluster(&request.get_ref().cluster_id)?;
+        match self.node.leader_read_index(deadline).await {
+            Ok(index) => Ok(Response::new(wire::ReadIndexResponse { index })),
+            Err(error) => Err(Status::unavailable(error.to_string())),
+        }
+    }
+
+    async fn forward(&self, request: Request<wire::ForwardRequest>) -> Result<Response<wire::ForwardResponse>, Status> {
+        let deadline = self.node.deadline_of(request.metadata());
+        let message = request.into_inner();
+        self.check_cluster(&message.cluster_id)?;
+        let result = self.node.propose_here(message.commands.into(), message.count, deadline).await;
+        Ok(Response::new(wire::ForwardResponse { payload: reply(&result)? }))
+    }
+}

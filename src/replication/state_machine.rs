@@ -1,0 +1,197 @@
+//! The book as openraft's state machine. A snapshot is a meta record and a view that is opened when it is sent; an installation fills fresh spaces and
+//! switches to them at its end.
+
+use std::sync::Arc;
+
+use openraft::storage::{RaftStateMachine, Snapshot, SnapshotMeta};
+use openraft::{AnyError, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, StorageIOError};
+use tokio::sync::watch;
+
+use super::codec;
+use super::worker::Worker;
+use openraft::BasicNode;
+
+use super::{Answers, Entry, LogId, StorageError, StoredMembership, TypeConfig};
+use crate::book::records::meta::Meta;
+use crate::book::transfer::Sink;
+use crate::book::view::BookView;
+use crate::book::{Book, BookError, Committed};
+
+/// What travels as a snapshot.
+pub enum SnapshotData {
+    /// A view to send.
+    Outgoing(Arc<BookView>),
+    /// Spaces being filled; the meta record comes with the last message.
+    Incoming(Box<Option<(Sink, Meta)>>),
+}
+
+/// Called when the replica must stop: with the reason. It does not return to serving.
+pub(super) type OnFatal = Arc<dyn Fn(String) + Send + Sync>;
+
+/// The book behind its worker.
+#[derive(Clone)]
+pub(super) struct StateMachine {
+    pub(super) book: Arc<Book>,
+    pub(super) worker: Worker,
+    pub(super) applied: watch::Sender<u64>,
+    pub(super) on_fatal: OnFatal,
+}
+
+fn failed(verb: ErrorVerb, error: impl std::error::Error + 'static) -> StorageError {
+    StorageIOError::new(ErrorSubject::StateMachine, verb, AnyError::new(&error)).into()
+}
+
+impl StateMachine {
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        verb: ErrorVerb,
+        job: impl FnOnce(&Book) -> Result<T, BookError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let book = Arc::clone(&self.book);
+        let on_fatal = Arc::clone(&self.on_fatal);
+        let guarded = move || {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(&book)));
+            match result {
+                Ok(Ok(value)) => Ok(value),
+                // A snapshot that is not usable is the sender's fault and leaves the book as it was.
+                Ok(Err(error @ BookError::Snapshot(_))) => Err(error),
+                Ok(Err(error)) => {
+                    on_fatal(error.to_string());
+                    Err(error)
+                }
+                Err(_) => {
+                    on_fatal("the applier panicked".to_owned());
+                    Err(BookError::Broken { index: 0, detail: "the applier panicked".to_owned() })
+                }
+            }
+        };
+        match self.worker.run(guarded).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(failed(verb, error)),
+            Err(ended) => Err(failed(verb, ended)),
+        }
+    }
+}
+
+fn log_id_of(meta: &Meta) -> Result<Option<LogId>, StorageError> {
+    match &meta.applied {
+        Some(bytes) => {
+            codec::decode("the applied log id", bytes).map(Some).map_err(|error| failed(ErrorVerb::Read, error))
+        }
+        None => Ok(None),
+    }
+}
+
+fn membership_of(meta: &Meta) -> Result<StoredMembership, StorageError> {
+    match &meta.membership {
+        Some(bytes) => codec::decode("the stored membership", bytes).map_err(|error| failed(ErrorVerb::Read, error)),
+        None => Ok(StoredMembership::default()),
+    }
+}
+
+fn committed(entry: &Entry) -> Result<(Vec<u8>, Option<Vec<u8>>), codec::Malformed> {
+    let log_id = codec::encode(&entry.log_id)?;
+    let membership = match &entry.payload {
+        EntryPayload::Membership(membership) => {
+            Some(codec::encode(&StoredMembership::new(Some(entry.log_id), membership.clone()))?)
+        }
+        EntryPayload::Blank | EntryPayload::Normal(_) => None,
+    };
+    Ok((log_id, membership))
+}
+
+fn apply_all(book: &Book, entries: &[Entry], applied: &watch::Sender<u64>) -> Result<Vec<Answers>, BookError> {
+    let mut replies = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let index = entry.log_id.index;
+        let (log_id, membership) =
+            committed(entry).map_err(|error| BookError::Entry { index, detail: error.to_string() })?;
+        let payload = match (&entry.payload, membership) {
+            (EntryPayload::Normal(payload), _) => crate::book::Payload::Commands(&payload.0),
+            (EntryPayload::Membership(_), Some(membership)) => crate::book::Payload::Membership(membership),
+            (EntryPayload::Blank | EntryPayload::Membership(_), _) => crate::book::Payload::Blank,
+        };
+        replies.push(Answers(book.apply(Committed { index, log_id, payload })?));
+        applied.send_replace(index);
+    }
+    Ok(replies)
+}
+
+fn snapshot_of(view: BookView) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
+    let Some(last_log_id) = log_id_of(view.meta())? else { return Ok(None) };
+    let hash = crate::book::records::hex(&view.meta().state_hash[..8]);
+    Ok(Some(Snapshot {
+        meta: SnapshotMeta {
+            last_log_id: Some(last_log_id),
+            last_membership: membership_of(view.meta())?,
+            snapshot_id: format!("{}-{hash}", last_log_id.index),
+        },
+        snapshot: Box::new(SnapshotData::Outgoing(Arc::new(view))),
+    }))
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
+    /// The log is purged up to what this returns, so the book is synced first.
+    async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
+        let view = self
+            .run(ErrorVerb::Write, |book| {
+                let view = book.view()?;
+                book.sync()?;
+                Ok(view)
+            })
+            .await?;
+        snapshot_of(view)?.ok_or_else(|| failed(ErrorVerb::Read, codec::Malformed("a snapshot of an empty book")))
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotBuilder = StateMachine;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), StorageError> {
+        let meta = self.book.meta();
+        Ok((log_id_of(&meta)?, membership_of(&meta)?))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Answers>, StorageError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        let applied = self.applied.clone();
+        self.run(ErrorVerb::Write, move |book| apply_all(book, &entries, &applied)).await
+    }
+
+    async fn get_snapshot_builder(&mut self) -> StateMachine {
+        self.clone()
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<SnapshotData>, StorageError> {
+        Ok(Box::new(SnapshotData::Incoming(Box::new(None))))
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta<u64, BasicNode>,
+        snapshot: Box<SnapshotData>,
+    ) -> Result<(), StorageError> {
+        let SnapshotData::Incoming(incoming) = *snapshot else {
+            return Err(failed(ErrorVerb::Write, codec::Malformed("a snapshot to install: it is one to send")));
+        };
+        let Some((sink, book_meta)) = *incoming else {
+            return Err(failed(ErrorVerb::Write, codec::Malformed("a snapshot to install: it was not received whole")));
+        };
+        if log_id_of(&book_meta)? != meta.last_log_id {
+            return Err(failed(ErrorVerb::Write, codec::Malformed("a snapshot to install: it is of another index")));
+        }
+        let index = book_meta.index;
+        self.run(ErrorVerb::Write, move |_| sink.finish(book_meta)).await?;
+        self.applied.send_replace(index);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
+        let view = self.book.view().map_err(|error| failed(ErrorVerb::Read, error))?;
+        snapshot_of(view)
+    }
+}
