@@ -159,7 +159,11 @@ fn execute<E: Debug>(
     if let Some(record) = working.request(&command.request).map_err(Stop::Records)? {
         return ops::repeat::answer(working, record, command).map_err(Halt::Stop);
     }
-    shape::check(command).map_err(Rejection::InvalidArgument)?;
+    if let Err(violation) = shape::check(command) {
+        // The API refuses it before the log, where nothing is remembered; what slips through is treated alike.
+        let refused = Decision::rejected(Rejection::InvalidArgument(violation));
+        return Ok(Decision { is_new: false, ..refused });
+    }
     let context = Context { point, request: Some(command.request), principal: &command.principal };
     match &command.operation {
         Operation::RegisterAsset(register) => ops::register_asset::apply(working, &context, register),

@@ -1,0 +1,62 @@
+//! Every script is a test of the same name.
+
+use crate::script::check;
+
+macro_rules! scripts {
+    ($folder:literal: $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                check(concat!($folder, stringify!($name)));
+            }
+        )*
+
+    };
+}
+
+mod tcc {
+    use super::check;
+    scripts! {
+        "tcc/":
+        row_01_try_again
+        row_02_other_content
+        row_03_refused_stays_refused
+        row_04_confirm_never_fails
+        row_05_confirm_again
+        row_06_confirm_differs
+        row_07_confirm_in_part
+        row_08_confirm_too_much
+        row_09_confirm_unknown
+        row_10_confirm_after_cancel
+        row_11_confirm_after_deadline
+        row_12_cancel_releases
+        row_13_cancel_again
+        row_14_cancel_after_confirm
+        row_15_empty_cancel
+        row_16_suspension
+        row_17_cancel_after_deadline
+        row_18_cancel_after_refused_try
+        row_19_races
+        row_20_confirm_on_frozen
+        row_21_look_up
+    }
+}
+
+mod refusals {
+    use super::check;
+    scripts! {
+        "refusals/":
+        register_asset
+        open_account
+        set_limits
+        freeze_unfreeze
+        close
+        post
+        post_shape
+        try_hold
+        confirm
+        cancel
+        reverse
+        reverse_parts
+    }
+}
