@@ -374,8 +374,9 @@ fn power_cut_rounds(kind: EngineKind) {
     for number in 0..rounds() {
         let cut_while_running = random.random_bool(0.5);
         let crash = |writer: Writer| {
-            // The control: what nobody synced must be gone, or the cut was none.
-            let control = disk.mount.join("control");
+            // The control: what nobody synced must be gone, or the cut was none. A new name each time, because
+            // ext4 writes a file out when it is replaced.
+            let control = disk.mount.join(format!("control-{number}"));
             std::fs::write(&control, CONTROL).unwrap();
             let acknowledged = if cut_while_running {
                 disk.cut_power();

@@ -16,8 +16,8 @@ use std::{
 };
 
 use folio::store::{
-    Batch, Direction, Engine, EngineKind, KeyRange, MAX_KEY_BYTES, Pair, Space, SpaceId, StoreError, View,
-    memory::MemoryEngine,
+    Batch, Direction, Engine, EngineKind, KeyRange, MAX_KEY_BYTES, Pair, RESERVED_KEY, Space, SpaceId, StoreError,
+    View, memory::MemoryEngine,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -187,7 +187,11 @@ fn keys_outside_the_bounds_are_refused_and_nothing_of_the_batch_is_applied(subje
         batch.delete(space, key);
         assert!(matches!(engine.write(&batch), Err(StoreError::OutOfBounds { .. })));
     }
+    let mut reserved = Batch::new();
+    reserved.put(space, RESERVED_KEY, b"1");
+    assert!(matches!(engine.write(&reserved), Err(StoreError::ReservedKey)));
     put(&*engine, space, &[(&[9; MAX_KEY_BYTES], b"longest")]);
+    assert_eq!(get(&*engine.view().unwrap(), space, RESERVED_KEY), None);
     assert_eq!(all(&*engine.view().unwrap(), space), pairs(&[(&[9; MAX_KEY_BYTES], b"longest")]));
 }
 

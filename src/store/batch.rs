@@ -13,6 +13,9 @@ pub const MAX_VALUE_BYTES: usize = 16 << 20;
 /// The most that the keys and values of one batch may take together, in bytes.
 pub const MAX_BATCH_BYTES: usize = 64 << 20;
 
+/// The one key that no space may hold: adapters keep their own mark under it.
+pub const RESERVED_KEY: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xffmark";
+
 /// Puts and deletes over any number of spaces, applied atomically and in order.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -36,11 +39,9 @@ enum WriteKind {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Refused {
-    what: &'static str,
-    bytes: usize,
-    least: usize,
-    most: usize,
+enum Refused {
+    Size { what: &'static str, bytes: usize, least: usize, most: usize },
+    Reserved,
 }
 
 /// One write of a batch, as an adapter sees it.
@@ -90,6 +91,7 @@ impl Batch {
         encode(&mut self.buffer);
         let plain_end = self.buffer.len();
         self.check("key", key.len(), 1, MAX_KEY_BYTES);
+        self.check_reserved(key);
         self.check("value", plain_end.saturating_sub(key_end), 0, MAX_VALUE_BYTES);
         let value = self.buffer.get(key_end..).unwrap_or_default();
         let seal = space.seal.seal(key, value);
@@ -103,6 +105,7 @@ impl Batch {
         let start = self.buffer.len();
         self.buffer.extend_from_slice(key);
         self.check("key", key.len(), 1, MAX_KEY_BYTES);
+        self.check_reserved(key);
         self.writes.push(Write { space, start, key_end: self.buffer.len(), kind: WriteKind::Delete });
     }
 
@@ -133,10 +136,14 @@ impl Batch {
     /// # Errors
     /// [`StoreError::OutOfBounds`] for the first key, value or batch that was too short or too long.
     pub fn operations(&self) -> Result<impl ExactSizeIterator<Item = BatchOperation<'_>>, StoreError> {
-        let too_large = Refused { what: "batch", bytes: self.buffer.len(), least: 0, most: MAX_BATCH_BYTES };
+        let too_large = Refused::Size { what: "batch", bytes: self.buffer.len(), least: 0, most: MAX_BATCH_BYTES };
         let refused = self.refused.or((self.buffer.len() > MAX_BATCH_BYTES).then_some(too_large));
-        if let Some(Refused { what, bytes, least, most }) = refused {
-            return Err(StoreError::OutOfBounds { what, bytes, least, most });
+        match refused {
+            None => {}
+            Some(Refused::Reserved) => return Err(StoreError::ReservedKey),
+            Some(Refused::Size { what, bytes, least, most }) => {
+                return Err(StoreError::OutOfBounds { what, bytes, least, most });
+            }
         }
         Ok(self.writes.iter().map(|write| {
             let space = write.space;
@@ -152,7 +159,13 @@ impl Batch {
 
     fn check(&mut self, what: &'static str, bytes: usize, least: usize, most: usize) {
         if self.refused.is_none() && (bytes < least || bytes > most) {
-            self.refused = Some(Refused { what, bytes, least, most });
+            self.refused = Some(Refused::Size { what, bytes, least, most });
+        }
+    }
+
+    fn check_reserved(&mut self, key: &[u8]) {
+        if key == RESERVED_KEY {
+            self.refused.get_or_insert(Refused::Reserved);
         }
     }
 }
@@ -162,6 +175,9 @@ pub(super) fn check_pair(key: &[u8], value: &[u8]) -> Result<(), StoreError> {
     let refuse = |what, bytes, least, most| Err(StoreError::OutOfBounds { what, bytes, least, most });
     if key.is_empty() || key.len() > MAX_KEY_BYTES {
         return refuse("key", key.len(), 1, MAX_KEY_BYTES);
+    }
+    if key == RESERVED_KEY {
+        return Err(StoreError::ReservedKey);
     }
     if value.len() > MAX_VALUE_BYTES {
         return refuse("value", value.len(), 0, MAX_VALUE_BYTES);

@@ -135,6 +135,9 @@ pub enum StoreError {
         /// The most, in bytes.
         most: usize,
     },
+    /// The key is the one that the engines keep for themselves.
+    #[error("the key {} is kept for the storage engine: choose another", Hex(super::RESERVED_KEY))]
+    ReservedKey,
     /// The pairs of a bulk load did not come in strictly ascending order of keys.
     #[error("the bulk load into {space} broke the order of keys at {}: keys must ascend strictly", Hex(key))]
     IngestOrder {

@@ -3,8 +3,10 @@
 //! One keyspace per space. Reads go through a fjall snapshot only, since its plain reads see half-written
 //! batches; a bulk load fills a fresh keyspace only, since fjall forgets what was ingested after a clear;
 //! every bound that fjall has is set, since its defaults are made for a machine of its own. fjall
-//! cuts its journal off at the first thing that it cannot decode and says nothing, so what lies above
-//! must check that its own sequence has no gap (see `docs/storage-format.md`).
+//! cuts its journal off at the first thing that it cannot decode and says nothing, which leaves spaces that
+//! had been written out newer than the others. So every batch leaves its number in each space that it
+//! touches and in one list of them all, and an open where they disagree, or where the list is behind
+//! what was synced, is refused (see [`marks`](super::marks)).
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -21,11 +23,13 @@ use ::fjall::{
 };
 
 use super::{
-    Batch, BatchOperation, Direction, Engine, EngineKind, KeyRange, Pairs, Scan, Space, SpaceId, StoreError,
-    StoredBytes, View,
+    Batch, BatchOperation, Direction, Engine, EngineKind, KeyRange, Pairs, RESERVED_KEY, Scan, Space, SpaceId,
+    StoreError, StoredBytes, View,
     batch::check_pair,
     checksum::SealKey,
     folder::{Contents, Folder, FolderState},
+    marks::{Marks, decode_mark, encode_mark},
+    note::WriteNote,
     spaces::SpaceTable,
 };
 
@@ -70,11 +74,22 @@ impl FjallBounds {
     }
 }
 
+/// The keyspace that lists the marks of all spaces; no space can have this name.
+const LIST: &str = "-marks";
+const LIST_KEY: &[u8] = b"list";
+
+/// What the writer alone keeps.
+struct Writer {
+    marks: Marks,
+    note: WriteNote,
+}
+
 /// A book in a fjall database.
 pub struct FjallEngine {
     // Declared in this order because fields are dropped in it: the lock of the folder goes last.
     spaces: RwLock<SpaceTable<Keyspace>>,
-    writer: Mutex<()>,
+    writer: Mutex<Writer>,
+    list: Keyspace,
     database: Database,
     bounds: FjallBounds,
     folder: Folder,
@@ -105,19 +120,29 @@ impl FjallEngine {
             }
             FolderState::Ready | FolderState::Creating => {}
         }
-        let database = open_database(&folder, bounds)?;
-        let mut table = SpaceTable::new();
-        for name in database.list_keyspace_names() {
-            let id = SpaceId::parse(&name)
-                .ok_or_else(|| folder.damaged(format!("it holds a space of the unknown name {:?}", &*name)))?;
-            let keyspace = database
-                .keyspace(&name, KeyspaceCreateOptions::default)
-                .map_err(|error| translate("open a space", &folder.data(), error))?;
-            table.insert(id, keyspace);
+        match folder.state() {
+            FolderState::Ready => check_manifests(&folder)?,
+            FolderState::Creating => {}
         }
+        let database = open_database(&folder, bounds)?;
+        let failed = |error| translate("open a space", &folder.data(), error);
+        let names: Vec<String> = database.list_keyspace_names().iter().map(|name| name.to_string()).collect();
+        if folder.state() == FolderState::Ready && !names.iter().any(|name| name == LIST) {
+            return Err(folder.damaged("the list of marks is missing".to_owned()));
+        }
+        let list = database.keyspace(LIST, || options(bounds)).map_err(failed)?;
+        let mut table = SpaceTable::new();
+        for name in names.iter().filter(|name| *name != LIST) {
+            let id = SpaceId::parse(name)
+                .ok_or_else(|| folder.damaged(format!("it holds a space of the unknown name {name:?}")))?;
+            table.insert(id, database.keyspace(name, KeyspaceCreateOptions::default).map_err(failed)?);
+        }
+        let mut writer = open_writer(&folder, &database, &list, &mut table)?;
+        database.persist(PersistMode::SyncAll).map_err(failed)?;
+        writer.note.record(writer.marks.writes())?;
         folder.mark_ready()?;
         let bounds = bounds.clone();
-        Ok(Self { spaces: RwLock::new(table), writer: Mutex::new(()), database, bounds, folder })
+        Ok(Self { spaces: RwLock::new(table), writer: Mutex::new(writer), list, database, bounds, folder })
     }
 
     fn failed(&self, operation: &'static str, error: ::fjall::Error) -> StoreError {
@@ -132,8 +157,20 @@ impl FjallEngine {
         change(&mut self.spaces.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn writing(&self) -> MutexGuard<'_, ()> {
+    fn writing(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_batch(&self, writes: usize) -> OwnedWriteBatch {
+        OwnedWriteBatch::with_capacity(self.database.clone(), writes + 16)
+            // Handed to the operating system at once: a killed process then loses nothing.
+            .durability(Some(PersistMode::Buffer))
+    }
+
+    /// The journal first, then the note that it must be there.
+    fn sync_writer(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        self.database.persist(PersistMode::SyncData).map_err(|error| self.failed("sync the journal", error))?;
+        writer.note.record(writer.marks.writes())
     }
 
     fn create_keyspace(&self, id: &SpaceId) -> Result<Keyspace, StoreError> {
@@ -164,6 +201,78 @@ impl FjallEngine {
         }
         ingestion.finish().map_err(failed)
     }
+}
+
+/// Checks the spaces against their marks, and the marks against what was synced. Finishes the removal of
+/// spaces whose removal was cut off.
+fn open_writer(
+    folder: &Folder,
+    database: &Database,
+    list: &Keyspace,
+    table: &mut SpaceTable<Keyspace>,
+) -> Result<Writer, StoreError> {
+    let failed = |error| translate("read the marks", &folder.data(), error);
+    let note = match folder.state() {
+        FolderState::Creating => WriteNote::create(folder.path())?,
+        FolderState::Ready => WriteNote::open(folder.path())?,
+    };
+    let snapshot = database.snapshot();
+    let marks = match snapshot.get(list, LIST_KEY).map_err(failed)? {
+        Some(sealed) => Marks::decode(&sealed).map_err(|detail| folder.damaged(detail))?,
+        None => Marks::default(),
+    };
+    if marks.writes() < note.writes() {
+        let (synced, found) = (note.writes(), marks.writes());
+        return Err(folder.damaged(format!("{synced} writes were synced, the engine brought back only {found}")));
+    }
+    let mut found = Vec::new();
+    for id in table.ids() {
+        let Some(space) = table.find(&id) else { continue };
+        let sealed = snapshot.get(table.get(space)?, RESERVED_KEY).map_err(failed)?;
+        let mark = sealed.map(|sealed| decode_mark(&id, &sealed)).transpose()?;
+        found.push((id, mark));
+    }
+    drop(snapshot);
+    for id in marks.check(&found).map_err(|detail| folder.damaged(detail))? {
+        if let Some(keyspace) = table.remove(&id) {
+            database.delete_keyspace(keyspace).map_err(failed)?;
+        }
+    }
+    Ok(Writer { marks, note })
+}
+
+/// Checks each keyspace's manifest against the checksum that fjall wrote beside it but does not compare when it
+/// opens: a flipped bit there can hide or reorder whole tables.
+fn check_manifests(folder: &Folder) -> Result<(), StoreError> {
+    let keyspaces = folder.data().join("keyspaces");
+    let failed = |error| StoreError::from_io("list the folder", &keyspaces, error);
+    for entry in std::fs::read_dir(&keyspaces).map_err(failed)? {
+        let place = entry.map_err(failed)?.path();
+        let current = place.join("current");
+        if !current.is_file() {
+            // Creation was cut off: fjall clears such a keyspace away.
+            continue;
+        }
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => folder.damaged(format!("{} is missing", path.display())),
+                _ => StoreError::from_io("read the file", path, error),
+            })
+        };
+        let pointer = read(&current)?;
+        let fields = pointer.split_first_chunk::<8>().and_then(|(version, rest)| {
+            let (checksum, kind) = rest.split_first_chunk::<16>()?;
+            Some((u64::from_le_bytes(*version), u128::from_le_bytes(*checksum), kind))
+        });
+        let Some((version, checksum, [0])) = fields else {
+            return Err(folder.damaged(format!("{} is not readable", current.display())));
+        };
+        let manifest = place.join(format!("v{version}"));
+        if xxhash_rust::xxh3::xxh3_128(&read(&manifest)?) != checksum {
+            return Err(folder.damaged(format!("{} does not fit its checksum", manifest.display())));
+        }
+    }
+    Ok(())
 }
 
 /// Opens fjall's database. It panics on some of the damage that it finds, which must not take the
@@ -240,12 +349,19 @@ impl Engine for FjallEngine {
     }
 
     fn drop_space(&self, id: &SpaceId) -> Result<(), StoreError> {
-        let _writing = self.writing();
+        let mut writer = self.writing();
         let failed = |error| self.failed("drop a space", error);
         if self.space(id).is_none() {
             return Err(StoreError::UnknownSpace { space: id.to_string() });
         }
-        self.database.persist(PersistMode::SyncAll).map_err(failed)?;
+        // First the list without the space, synced with all before it; a removal that is cut off after
+        // that is finished at the next open.
+        writer.marks.remove(id);
+        let mut writes = self.new_batch(1);
+        writer.marks.advance();
+        writes.insert(&self.list, LIST_KEY, writer.marks.encode());
+        writes.commit().map_err(failed)?;
+        self.sync_writer(&mut writer)?;
         let Some(keyspace) = self.change_table(|table| table.remove(id)) else {
             return Err(StoreError::UnknownSpace { space: id.to_string() });
         };
@@ -268,22 +384,40 @@ impl Engine for FjallEngine {
     }
 
     fn write(&self, batch: &Batch) -> Result<(), StoreError> {
-        let _writing = self.writing();
+        let mut writer = self.writing();
         let table = self.table();
-        let mut writes = OwnedWriteBatch::with_capacity(self.database.clone(), batch.len())
-            // Handed to the operating system at once: a killed process then loses nothing.
-            .durability(Some(PersistMode::Buffer));
+        let mut touched: Vec<Space> = Vec::new();
+        let mut writes = self.new_batch(batch.len());
         for operation in batch.operations()? {
-            match operation {
-                BatchOperation::Put { space, key, sealed } => writes.insert(table.get(space)?, key, sealed),
-                BatchOperation::Delete { space, key } => writes.remove(table.get(space)?, key),
+            let space = match operation {
+                BatchOperation::Put { space, key, sealed } => {
+                    writes.insert(table.get(space)?, key, sealed);
+                    space
+                }
+                BatchOperation::Delete { space, key } => {
+                    writes.remove(table.get(space)?, key);
+                    space
+                }
+            };
+            // Writes come in runs over few spaces: a short list beats a set.
+            if touched.last() != Some(&space) && !touched.contains(&space) {
+                touched.push(space);
             }
         }
+        if touched.is_empty() {
+            return Ok(());
+        }
+        let number = writer.marks.advance();
+        for space in touched {
+            writes.insert(table.get(space)?, RESERVED_KEY, encode_mark(space.seal, number));
+            writer.marks.set(&table.id(space)?, number);
+        }
+        writes.insert(&self.list, LIST_KEY, writer.marks.encode());
         writes.commit().map_err(|error| self.failed("write a batch", error))
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.database.persist(PersistMode::SyncData).map_err(|error| self.failed("sync the journal", error))
+        self.sync_writer(&mut self.writing())
     }
 
     fn view(&self) -> Result<Arc<dyn View>, StoreError> {
@@ -303,6 +437,9 @@ struct FjallView {
 impl View for FjallView {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<StoredBytes>, StoreError> {
         let keyspace = self.table.get(space)?;
+        if key == RESERVED_KEY {
+            return Ok(None);
+        }
         let found = self.snapshot.get(keyspace, key).map_err(|error| self.failed(space, error))?;
         let Some(sealed) = found else { return Ok(None) };
         let end = space.seal.check(|| self.table.name(space), key, &sealed)?;
@@ -316,16 +453,21 @@ impl View for FjallView {
         }
         let mut pairs = Some(self.snapshot.range::<&[u8], _>(keyspace, range.bounds()));
         let next = move || {
-            let running = pairs.as_mut()?;
-            let guard = match direction {
-                Direction::Forward => running.next(),
-                Direction::Backward => running.next_back(),
-            }?;
-            let pair = self.unpack(space, guard);
-            if pair.is_err() {
-                pairs = None;
+            loop {
+                let running = pairs.as_mut()?;
+                let guard = match direction {
+                    Direction::Forward => running.next(),
+                    Direction::Backward => running.next_back(),
+                }?;
+                match self.unpack(space, guard) {
+                    Ok((key, _)) if *key == *RESERVED_KEY => {}
+                    Ok(pair) => return Some(Ok(pair)),
+                    Err(error) => {
+                        pairs = None;
+                        return Some(Err(error));
+                    }
+                }
             }
-            Some(pair)
         };
         Ok(Box::new(std::iter::from_fn(next)))
     }

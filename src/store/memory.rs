@@ -190,10 +190,10 @@ impl State {
 
     fn collect_outdated(&mut self) {
         let oldest = self.oldest_view(self.version);
-        while let Some((version, keys, key)) = self.outdated.pop_front_if(|(version, _, _)| *version <= oldest) {
-            let mut map = write_keys(&keys);
-            // What is still outdated was written again since, and stands later in the queue.
-            let _ = (version, prune(&mut map, &key, oldest));
+        while self.outdated.front().is_some_and(|(version, _, _)| *version <= oldest) {
+            let Some((_, keys, key)) = self.outdated.pop_front() else { break };
+            // What stays outdated was written again since, and stands later in the queue too.
+            prune(&mut write_keys(&keys), &key, oldest);
         }
     }
 }

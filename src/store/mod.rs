@@ -16,14 +16,16 @@ mod engine;
 mod error;
 pub mod fjall;
 pub mod folder;
+mod marks;
 pub mod memory;
+mod note;
 mod range;
 pub mod sled;
 mod spaces;
 
 use std::{path::Path, sync::Arc};
 
-pub use batch::{Batch, BatchOperation, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+pub use batch::{Batch, BatchOperation, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, RESERVED_KEY};
 pub use bytes::StoredBytes;
 pub use engine::{Direction, Engine, EngineKind, Pair, Pairs, Scan, View};
 pub use error::StoreError;

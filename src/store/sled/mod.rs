@@ -8,7 +8,6 @@
 //! acknowledge a sync before sled's file and the note are both on the disk.
 
 mod catalogue;
-mod note;
 mod views;
 
 use std::{
@@ -22,7 +21,6 @@ use ::sled::IVec;
 
 use self::{
     catalogue::{Catalogue, Dropping},
-    note::WriteNote,
     views::{Shared, SledView, State, stored_key},
 };
 use super::{
@@ -30,6 +28,7 @@ use super::{
     batch::check_pair,
     checksum::SealKey,
     folder::{Contents, Folder, FolderState, sync_folder},
+    note::WriteNote,
     spaces::SpaceTable,
 };
 

@@ -14,8 +14,10 @@ use std::{
 
 use ::sled::IVec;
 
-use super::{catalogue::Catalogue, note::WriteNote};
-use crate::store::{Direction, KeyRange, Scan, Space, StoreError, StoredBytes, View, spaces::SpaceTable};
+use super::catalogue::Catalogue;
+use crate::store::{
+    Direction, KeyRange, Scan, Space, StoreError, StoredBytes, View, note::WriteNote, spaces::SpaceTable,
+};
 
 /// The most that the values before may take for all open views together, in bytes.
 pub const MAX_REMEMBERED_BYTES: usize = 64 << 20;
@@ -126,7 +128,8 @@ impl State {
             }
         }
         let Some(oldest) = self.oldest_view() else { return self.forget_all() };
-        while let Some((written, key)) = self.order.pop_front_if(|(written, _)| *written <= oldest) {
+        while self.order.front().is_some_and(|(written, _)| *written <= oldest) {
+            let Some((written, key)) = self.order.pop_front() else { break };
             let Some(notes) = self.before.get_mut(&key) else { continue };
             if let Some(index) = notes.iter().position(|(noted, _)| *noted == written) {
                 let (_, value) = notes.remove(index);

@@ -1,7 +1,8 @@
-//! The note beside sled: how many writes had been synced at the last sync.
+//! The note beside an engine: how many writes had been synced at the last sync.
 //!
 //! Two records at fixed places in one file of fixed size are overwritten in turn and synced, so that a
-//! record torn by a power cut leaves the one before. The note must never run ahead of sled's own file.
+//! record torn by a power cut leaves the one before. The note must never run ahead of the
+//! engine's own files: it is what shows that an engine came back with less than it had promised.
 
 use std::{
     fs::{File, OpenOptions},
@@ -9,12 +10,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::store::{
+use super::{
     StoreError,
     folder::{sync_folder, write_synced},
 };
 
-const NOTE_FILE: &str = "SYNCED";
+/// The name of the file.
+pub(super) const NOTE_FILE: &str = "SYNCED";
 const RECORD_BYTES: usize = 12;
 /// Records lie in sectors of their own.
 const PLACES: [u64; 2] = [0, 4096];
