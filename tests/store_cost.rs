@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use folio::store::{Batch, Direction, Engine, EngineKind, KeyRange, SpaceId};
+use folio::store::{Batch, Direction, EngineKind, KeyRange, SpaceId};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 const ACCOUNTS: u64 = 100_000;
