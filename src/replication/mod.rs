@@ -3,6 +3,9 @@
 //! Wire types (`proto::internal`), log types (openraft's, in postcard) and domain types (the core's) are three types, converted here and nowhere else.
 //! An entry's commands are opaque bytes, encoded once by whoever received them.
 
+// openraft chose the size of its errors; they are not on a hot path.
+#![allow(clippy::result_large_err)]
+
 mod codec;
 pub mod identity;
 mod log;

@@ -13,9 +13,12 @@ use crate::proto::internal::raft_service_client::RaftServiceClient;
 pub(super) const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Makes a channel to an address that connects when it is first used; `None` for an address that is none.
+type Connect = dyn Fn(&str) -> Option<Channel> + Send + Sync;
+
 /// How connections are made.
 #[derive(Clone)]
-pub struct Connector(Arc<dyn Fn(&str) -> Option<Channel> + Send + Sync>);
+pub struct Connector(Arc<Connect>);
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
