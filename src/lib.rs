@@ -1,5 +1,6 @@
 //! folio: a replicated double-entry payment ledger.
 
+pub mod api;
 pub mod audit;
 pub mod book;
 pub mod proto;

@@ -146,9 +146,9 @@ fn effective_totals(
             continue;
         }
         for posting in record.event.postings().iter().filter(|posting| posting.account == number) {
-            totals = totals.post(posting.side, posting.amount).ok_or_else(|| {
-                AuditError::Contradiction(format!("record {} leaves the range", record.sequence.0))
-            })?;
+            totals = totals
+                .post(posting.side, posting.amount)
+                .ok_or_else(|| AuditError::Contradiction(format!("record {} leaves the range", record.sequence.0)))?;
         }
         last = record.sequence;
     }

@@ -1,12 +1,10 @@
 //! Transactions with their timelines, and lists of them.
 
 use ledger::journal::JournalSequence;
-use ledger::{
-    AccountName, Event, JournalRecord, LogTime, TransactionId, TransactionRecord, TransactionState,
-};
+use ledger::{AccountName, Event, JournalRecord, LogTime, TransactionId, TransactionRecord, TransactionState};
 
-use super::balance::known;
 use super::AuditResult;
+use super::balance::known;
 use crate::book::view::BookView;
 use crate::store::Direction;
 

@@ -201,8 +201,23 @@ impl fmt::Debug for Amount {
     }
 }
 
+/// A sum of amounts that may exceed an amount's range, as text: minor units at a scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scaled {
+    /// Minor units.
+    pub minor: u128,
+    /// Fraction digits, at most 38.
+    pub scale: u32,
+}
+
+impl fmt::Display for Scaled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_scaled(f, false, self.minor, self.scale)
+    }
+}
+
 /// Writes minor units as a decimal text with exactly `scale` fraction digits.
-pub(crate) fn write_scaled(f: &mut fmt::Formatter<'_>, negative: bool, mantissa: u128, scale: u32) -> fmt::Result {
+fn write_scaled(f: &mut fmt::Formatter<'_>, negative: bool, mantissa: u128, scale: u32) -> fmt::Result {
     if negative {
         f.write_str("-")?;
     }

@@ -154,6 +154,9 @@ impl<'de> Deserialize<'de> for AssetCode {
 pub struct Scale(u8);
 
 impl Scale {
+    /// No fraction digits.
+    pub const ZERO: Scale = Scale(0);
+
     /// Takes a number of fraction digits; `None` above 18.
     pub fn new(digits: u32) -> Option<Scale> {
         if digits > MAX_SCALE {

@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use core::fmt::Debug;
 
 use crate::account::{Account, AccountNumber, AccountStatus, Floor, Side};
-use crate::amount::{Amount, write_scaled};
+use crate::amount::{Amount, Scaled};
 use crate::asset::AssetNumber;
 use crate::command::Posting;
 use crate::journal::JournalPosting;
@@ -112,22 +112,13 @@ pub(super) fn check_balanced<E: Debug>(
     for (asset, (debits, credits)) in sums {
         if debits != credits {
             let asset = working.known_asset(asset)?;
-            let text = |minor| Scaled(minor, asset.scale.digits()).to_string();
+            let text = |minor| Scaled { minor, scale: asset.scale.digits() }.to_string();
             return Err(
                 Rejection::Unbalanced { asset: asset.code, debits: text(debits), credits: text(credits) }.into()
             );
         }
     }
     Ok(())
-}
-
-/// A sum that may exceed an amount's range, as text.
-struct Scaled(u128, u32);
-
-impl core::fmt::Display for Scaled {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write_scaled(f, false, self.0, self.1)
-    }
 }
 
 /// The accounts that lines touch, as they were and as they become.

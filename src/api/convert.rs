@@ -1,0 +1,318 @@
+//! Published requests into commands: strict parsing, every refusal naming field and value. Scales are checked here where the account is known; what is not
+//! known here is checked by the core.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use ledger::command::{
+    CeilingChange, Confirm, Details, Metadata, OpenAccount, Post, Posting, RegisterAsset, Reverse, SetLimits, Try,
+};
+use ledger::{
+    AccountName, AccountRef, Amount, Asset, AssetCode, Balance, Class, Command, EffectiveAt, Floor, Interval,
+    Operation, RequestId, Scale, Side, TransactionId,
+};
+use prost_types::{Duration, Timestamp};
+use tonic::Status;
+
+use super::errors;
+use crate::book::directory::Directory;
+use crate::proto::v1;
+
+type Parsed<T> = Result<T, Status>;
+
+pub(super) fn request_id(text: &str) -> Parsed<RequestId> {
+    RequestId::parse(text).map_err(|error| errors::invalid("request_id", format!("is {text:?}; it {error}")))
+}
+
+pub(super) fn transaction_id(field: &str, text: &str) -> Parsed<TransactionId> {
+    TransactionId::parse(text).map_err(|error| errors::invalid(field, format!("is {text:?}; it {error}")))
+}
+
+fn own_transaction(text: &str, request: RequestId) -> Parsed<TransactionId> {
+    if text.is_empty() { Ok(request.into()) } else { transaction_id("transaction_id", text) }
+}
+
+pub(super) fn account_name(field: &str, text: &str) -> Parsed<AccountName> {
+    AccountName::new(text).map_err(|error| errors::invalid(field, format!("is {text:?}; it {error}")))
+}
+
+fn account(field: &str, text: &str) -> Parsed<AccountRef> {
+    account_name(field, text).map(AccountRef::Name)
+}
+
+fn asset_code(field: &str, text: &str) -> Parsed<AssetCode> {
+    AssetCode::new(text).map_err(|error| errors::invalid(field, format!("is {text:?}; it {error}")))
+}
+
+fn amount(field: &str, text: &str) -> Parsed<Amount> {
+    Amount::parse(text).map_err(|error| errors::bad_amount(field, text, error))
+}
+
+fn floor(message: &v1::Floor) -> Parsed<Floor> {
+    match &message.kind {
+        Some(v1::floor::Kind::AtLeast(text)) => {
+            Balance::parse(text).map(Floor::AtLeast).map_err(|error| errors::bad_amount("floor.at_least", text, error))
+        }
+        Some(v1::floor::Kind::Unlimited(true)) => Ok(Floor::Unlimited),
+        Some(v1::floor::Kind::Unlimited(false)) | None => {
+            Err(errors::invalid("floor", "is empty; give at_least or set unlimited"))
+        }
+    }
+}
+
+fn class(value: i32) -> Parsed<Class> {
+    match v1::AccountClass::try_from(value) {
+        Ok(v1::AccountClass::Asset) => Ok(Class::Asset),
+        Ok(v1::AccountClass::Liability) => Ok(Class::Liability),
+        Ok(v1::AccountClass::Equity) => Ok(Class::Equity),
+        Ok(v1::AccountClass::Income) => Ok(Class::Income),
+        Ok(v1::AccountClass::Expense) => Ok(Class::Expense),
+        Ok(v1::AccountClass::Unspecified) | Err(_) => {
+            Err(errors::invalid("class", format!("is {value}; choose asset, liability, equity, income or expense")))
+        }
+    }
+}
+
+fn side(field: String, value: i32) -> Parsed<Side> {
+    match v1::Side::try_from(value) {
+        Ok(v1::Side::Debit) => Ok(Side::Debit),
+        Ok(v1::Side::Credit) => Ok(Side::Credit),
+        Ok(v1::Side::Unspecified) | Err(_) => {
+            Err(errors::invalid(field, format!("is {value}; choose debit or credit")))
+        }
+    }
+}
+
+fn metadata(pairs: HashMap<String, String>) -> Metadata {
+    pairs.into_iter().collect()
+}
+
+/// A time as nanoseconds since 1970, between the years 1678 and 2262.
+pub(super) fn nanoseconds(field: &str, time: &Timestamp) -> Parsed<i64> {
+    let valid = (0..1_000_000_000).contains(&time.nanos);
+    let total = time.seconds.checked_mul(1_000_000_000).and_then(|seconds| seconds.checked_add(i64::from(time.nanos)));
+    match total {
+        Some(total) if valid => Ok(total),
+        Some(_) | None => Err(errors::invalid(
+            field,
+            format!("is {} s {} ns; years 1678 to 2262 are allowed", time.seconds, time.nanos),
+        )),
+    }
+}
+
+fn interval(field: &str, length: &Duration) -> Parsed<Interval> {
+    let seconds = u64::try_from(length.seconds).ok();
+    let nanos = u64::try_from(length.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    seconds
+        .and_then(|seconds| seconds.checked_mul(1_000_000_000))
+        .zip(nanos)
+        .and_then(|(seconds, nanos)| seconds.checked_add(nanos))
+        .map(Interval)
+        .ok_or_else(|| {
+            errors::invalid(field, format!("is {} s {} ns; it must not be negative", length.seconds, length.nanos))
+        })
+}
+
+fn details(message: Option<v1::Details>) -> Parsed<Details> {
+    let Some(message) = message else { return Ok(Details::default()) };
+    let effective_at = match &message.effective_at {
+        Some(time) => Some(EffectiveAt(nanoseconds("details.effective_at", time)?)),
+        None => None,
+    };
+    Ok(Details { reference: message.reference, metadata: metadata(message.metadata), effective_at })
+}
+
+fn postings(messages: Vec<v1::Posting>) -> Parsed<Vec<Posting>> {
+    let mut postings = Vec::with_capacity(messages.len());
+    for (position, message) in messages.iter().enumerate() {
+        let asset = match message.asset.as_str() {
+            "" => None,
+            code => Some(asset_code(&format!("postings[{position}].asset"), code)?),
+        };
+        postings.push(Posting {
+            account: account(&format!("postings[{position}].account"), &message.account)?,
+            side: side(format!("postings[{position}].side"), message.side)?,
+            amount: amount(&format!("postings[{position}].amount"), &message.amount)?,
+            asset,
+        });
+    }
+    Ok(postings)
+}
+
+fn amounts(texts: &[String]) -> Parsed<Option<Vec<Amount>>> {
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    let parsed = texts.iter().enumerate().map(|(position, text)| amount(&format!("amounts[{position}]"), text));
+    parsed.collect::<Parsed<Vec<Amount>>>().map(Some)
+}
+
+fn transfer(message: v1::TransferRequest) -> Parsed<(RequestId, Operation)> {
+    let request = request_id(&message.request_id)?;
+    let transaction = own_transaction(&message.transaction_id, request)?;
+    let amount = amount("amount", &message.amount)?;
+    let asset = match message.asset.as_str() {
+        "" => None,
+        code => Some(asset_code("asset", code)?),
+    };
+    let postings = vec![
+        Posting { account: account("debit_account", &message.debit_account)?, side: Side::Debit, amount, asset },
+        Posting { account: account("credit_account", &message.credit_account)?, side: Side::Credit, amount, asset },
+    ];
+    Ok((request, Operation::Post(Post { transaction, postings, details: details(message.details)? })))
+}
+
+fn open_account(message: v1::OpenAccountRequest) -> Parsed<(RequestId, Operation)> {
+    let request = request_id(&message.request_id)?;
+    let default = Floor::AtLeast(Balance::zero(Scale::ZERO));
+    let open = OpenAccount {
+        name: account_name("name", &message.name)?,
+        asset: asset_code("asset", &message.asset)?,
+        class: class(message.class)?,
+        floor: message.floor.as_ref().map_or(Ok(default), floor)?,
+        ceiling: match message.ceiling.as_str() {
+            "" => None,
+            text => Some(amount("ceiling", text)?),
+        },
+        metadata: metadata(message.metadata),
+    };
+    Ok((request, Operation::OpenAccount(Box::new(open))))
+}
+
+fn set_limits(message: v1::SetAccountLimitsRequest) -> Parsed<(RequestId, Operation)> {
+    use v1::set_account_limits_request::CeilingChange as Change;
+    let ceiling = match &message.ceiling_change {
+        None | Some(Change::RemoveCeiling(false)) => CeilingChange::Keep,
+        Some(Change::RemoveCeiling(true)) => CeilingChange::Remove,
+        Some(Change::Ceiling(text)) => CeilingChange::Set(amount("ceiling", text)?),
+    };
+    let limits = SetLimits {
+        account: account("account", &message.account)?,
+        floor: message.floor.as_ref().map(floor).transpose()?,
+        ceiling,
+    };
+    Ok((request_id(&message.request_id)?, Operation::SetLimits(limits)))
+}
+
+/// A command from its published form, checked as far as it can be without the book.
+pub(super) fn command(operation: v1::command::Operation) -> Parsed<Command> {
+    use v1::command::Operation as Message;
+    let (request, operation) = match operation {
+        Message::RegisterAsset(message) => {
+            let scale = Scale::new(message.scale)
+                .ok_or_else(|| errors::invalid("scale", format!("is {}; 0 to 18 are allowed", message.scale)))?;
+            let code = asset_code("code", &message.code)?;
+            (request_id(&message.request_id)?, Operation::RegisterAsset(RegisterAsset { code, scale }))
+        }
+        Message::OpenAccount(message) => open_account(message)?,
+        Message::SetAccountLimits(message) => set_limits(message)?,
+        Message::FreezeAccount(message) => {
+            (request_id(&message.request_id)?, Operation::Freeze(account("account", &message.account)?))
+        }
+        Message::UnfreezeAccount(message) => {
+            (request_id(&message.request_id)?, Operation::Unfreeze(account("account", &message.account)?))
+        }
+        Message::CloseAccount(message) => {
+            (request_id(&message.request_id)?, Operation::Close(account("account", &message.account)?))
+        }
+        Message::Transfer(message) => transfer(message)?,
+        Message::PostTransaction(message) => {
+            let request = request_id(&message.request_id)?;
+            let transaction = own_transaction(&message.transaction_id, request)?;
+            let (postings, details) = (postings(message.postings)?, details(message.details)?);
+            (request, Operation::Post(Post { transaction, postings, details }))
+        }
+        Message::TryTransaction(message) => {
+            let request = request_id(&message.request_id)?;
+            let transaction = own_transaction(&message.transaction_id, request)?;
+            let timeout = message.timeout.as_ref().map(|length| interval("timeout", length)).transpose()?;
+            let (postings, details) = (postings(message.postings)?, details(message.details)?);
+            (request, Operation::Try(Try { transaction, postings, details, timeout }))
+        }
+        Message::ConfirmTransaction(message) => {
+            let transaction = transaction_id("transaction_id", &message.transaction_id)?;
+            let amounts = amounts(&message.amounts)?;
+            (request_id(&message.request_id)?, Operation::Confirm(Confirm { transaction, amounts }))
+        }
+        Message::CancelTransaction(message) => {
+            let transaction = transaction_id("transaction_id", &message.transaction_id)?;
+            (request_id(&message.request_id)?, Operation::Cancel(transaction))
+        }
+        Message::ReverseTransaction(message) => {
+            let request = request_id(&message.request_id)?;
+            let reverse = Reverse {
+                transaction: own_transaction(&message.transaction_id, request)?,
+                original: transaction_id("original_id", &message.original_id)?,
+                amounts: amounts(&message.amounts)?,
+                details: details(message.details)?,
+            };
+            (request, Operation::Reverse(reverse))
+        }
+    };
+    let command = Command { request, principal: String::new(), operation };
+    ledger::shape::check(&command).map_err(|found| errors::violation(&found))?;
+    Ok(command)
+}
+
+/// Refuses amounts that do not fit the assets of accounts known here, before they reach the log.
+pub(super) fn check_scales(directory: &std::sync::RwLock<Directory>, commands: &[Command]) -> Parsed<()> {
+    let directory = directory.read().unwrap_or_else(PoisonError::into_inner);
+    for command in commands {
+        let postings = match &command.operation {
+            Operation::Post(post) => &post.postings,
+            Operation::Try(attempt) => &attempt.postings,
+            Operation::OpenAccount(open) => {
+                if let Some(asset) = directory.asset_by_code(&open.asset) {
+                    check_limits(asset, Some(open.floor), open.ceiling)?;
+                }
+                continue;
+            }
+            Operation::SetLimits(limits) => {
+                if let Some(asset) = asset_of(&directory, &limits.account) {
+                    let ceiling = match limits.ceiling {
+                        CeilingChange::Set(ceiling) => Some(ceiling),
+                        CeilingChange::Keep | CeilingChange::Remove => None,
+                    };
+                    check_limits(asset, limits.floor, ceiling)?;
+                }
+                continue;
+            }
+            Operation::RegisterAsset(_)
+            | Operation::Freeze(_)
+            | Operation::Unfreeze(_)
+            | Operation::Close(_)
+            | Operation::Confirm(_)
+            | Operation::Cancel(_)
+            | Operation::Reverse(_)
+            | Operation::Atomic(_) => continue,
+        };
+        for (position, posting) in postings.iter().enumerate() {
+            if let Some(asset) = asset_of(&directory, &posting.account)
+                && let Err(error) = posting.amount.at_scale(asset.scale)
+            {
+                let field = format!("postings[{position}].amount");
+                return Err(errors::bad_amount(&field, &posting.amount.to_string(), error));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn asset_of<'d>(directory: &'d Directory, account: &AccountRef) -> Option<&'d Asset> {
+    match account {
+        AccountRef::Number(number) => directory.asset_of(*number),
+        AccountRef::Name(name) => directory.asset_of(directory.number(name)?),
+    }
+}
+
+fn check_limits(asset: &Asset, floor: Option<Floor>, ceiling: Option<Amount>) -> Parsed<()> {
+    if let Some(Floor::AtLeast(least)) = floor
+        && let Err(error) = least.at_scale(asset.scale)
+    {
+        return Err(errors::bad_amount("floor.at_least", &least.to_string(), error));
+    }
+    match ceiling.map(|ceiling| (ceiling, ceiling.at_scale(asset.scale))) {
+        Some((ceiling, Err(error))) => Err(errors::bad_amount("ceiling", &ceiling.to_string(), error)),
+        Some((_, Ok(_))) | None => Ok(()),
+    }
+}

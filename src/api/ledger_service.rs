@@ -1,0 +1,346 @@
+//! The ledger service: one command a call, many a call, or a stream of them.
+
+use std::sync::Arc;
+
+use ledger::{Answer, Command, Operation, RequestBody};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Api, answers, convert, errors, reads, render};
+use crate::api::pages::Token;
+use crate::proto::v1::{self, command::Operation as Message, ledger_service_server::LedgerService};
+
+type Reply<T> = Result<Response<T>, Status>;
+
+impl Api {
+    /// Decides commands that were checked.
+    async fn decide(&self, commands: Vec<Command>, deadline: Instant) -> Result<Vec<Answer>, Status> {
+        convert::check_scales(&self.node.book().directory(), &commands)?;
+        self.node.submit(commands, deadline).await.map_err(|error| self.submit_status(&error))
+    }
+
+    /// Decides one command: its result, or its refusal as a status.
+    async fn one<M>(&self, request: Request<M>, wrap: fn(M) -> Message) -> Result<v1::CommandResult, Status> {
+        let _admitted = self.admission.admit()?;
+        let deadline = self.limits.deadline(request.metadata());
+        let command = convert::command(wrap(request.into_inner()))?;
+        let answers = self.decide(vec![command], deadline).await?;
+        match answers.first() {
+            Some(answer) => answers::accepted(answer),
+            None => Err(errors::storage(&"the command has no answer")),
+        }
+    }
+}
+
+/// The commands of a batch, each refusal naming its place.
+fn batch_commands(messages: Vec<v1::Command>) -> Result<Vec<Command>, Status> {
+    let bound = ledger::limits::MAX_BATCH_COMMANDS;
+    if messages.is_empty() || messages.len() > bound {
+        return Err(errors::invalid("commands", format!("there are {}; 1 to {bound} are allowed", messages.len())));
+    }
+    let mut commands = Vec::with_capacity(messages.len());
+    for (position, message) in messages.into_iter().enumerate() {
+        let operation =
+            message.operation.ok_or_else(|| errors::invalid(format!("commands[{position}]"), "is empty"))?;
+        let command = convert::command(operation).map_err(|status| {
+            let message = format!("commands[{position}]: {}", status.message());
+            Status::with_details(status.code(), message, bytes::Bytes::copy_from_slice(status.details()))
+        })?;
+        commands.push(command);
+    }
+    Ok(commands)
+}
+
+#[tonic::async_trait]
+impl LedgerService for Api {
+    async fn register_asset(&self, request: Request<v1::RegisterAssetRequest>) -> Reply<v1::RegisterAssetResponse> {
+        let result = self.one(request, Message::RegisterAsset).await?;
+        Ok(Response::new(v1::RegisterAssetResponse { decision: result.decision }))
+    }
+
+    async fn list_assets(&self, request: Request<v1::ListAssetsRequest>) -> Reply<v1::ListAssetsResponse> {
+        let deadline = self.limits.deadline(request.metadata());
+        let view = self.view(request.get_ref().read.as_ref(), deadline).await?;
+        let assets = self.ask(&view, |view| Ok(view.assets()?)).await?;
+        let assets = assets
+            .into_iter()
+            .map(|asset| v1::Asset { code: asset.code.to_string(), scale: asset.scale.digits() })
+            .collect();
+        Ok(Response::new(v1::ListAssetsResponse { read_point: Some(render::read_point(&view)), assets }))
+    }
+
+    async fn open_account(&self, request: Request<v1::OpenAccountRequest>) -> Reply<v1::OpenAccountResponse> {
+        let result = self.one(request, Message::OpenAccount).await?;
+        Ok(Response::new(v1::OpenAccountResponse { decision: result.decision }))
+    }
+
+    async fn get_account(&self, request: Request<v1::GetAccountRequest>) -> Reply<v1::GetAccountResponse> {
+        let deadline = self.limits.deadline(request.metadata());
+        let message = request.into_inner();
+        let name = convert::account_name("name", &message.name)?;
+        let view = self.view(message.read.as_ref(), deadline).await?;
+        let account = self
+            .ask(&view, move |view| {
+                let missing = || crate::audit::AuditError::AccountNotFound(name.clone());
+                let number = view.account_number(&name)?.ok_or_else(missing)?;
+                let account = view.account(number)?.ok_or_else(missing)?;
+                Ok(render::account(view, name.as_str(), &account)?)
+            })
+            .await?;
+        let read_point = Some(render::read_point(&view));
+        Ok(Response::new(v1::GetAccountResponse { read_point, account: Some(account) }))
+    }
+
+    async fn list_accounts(&self, request: Request<v1::ListAccountsRequest>) -> Reply<v1::ListAccountsResponse> {
+        let deadline = self.limits.deadline(request.metadata());
+        let message = request.into_inner();
+        let size = reads::page_size(message.page_size)?;
+        let token = match message.page_token.as_str() {
+            "" => None,
+            text => Some(Token::parse(text)?),
+        };
+        let view = match &token {
+            Some(token) => self.pages.find(token)?,
+            None => self.view(message.read.as_ref(), deadline).await?,
+        };
+        let after = token.as_ref().map(|token| token.cursor.clone()).unwrap_or_default();
+        let (accounts, next) = self
+            .ask(&view, move |view| {
+                let mut names = view.names_from(&message.prefix, &after, size + 1)?;
+                let has_more = names.len() > size;
+                names.truncate(size);
+                let next = if has_more { names.last().map(|(name, _)| name.to_string()) } else { None };
+                let mut accounts = Vec::with_capacity(names.len());
+                for (name, number) in names {
+                    if let Some(account) = view.account(number)? {
+                        accounts.push(render::account(view, name.as_str(), &account)?);
+                    }
+                }
+                Ok((accounts, next))
+            })
+            .await?;
+        let next_page_token = next
+            .map(|cursor| {
+                let kept = token.map_or_else(|| self.pages.keep(&view), |token| token.view);
+                Token { index: view.index(), view: kept, cursor }.text()
+            })
+            .unwrap_or_default();
+        let read_point = Some(render::read_point(&view));
+        Ok(Response::new(v1::ListAccountsResponse { read_point, accounts, next_page_token }))
+    }
+
+    async fn set_account_limits(
+        &self,
+        request: Request<v1::SetAccountLimitsRequest>,
+    ) -> Reply<v1::SetAccountLimitsResponse> {
+        let result = self.one(request, Message::SetAccountLimits).await?;
+        Ok(Response::new(v1::SetAccountLimitsResponse { decision: result.decision }))
+    }
+
+    async fn freeze_account(&self, request: Request<v1::FreezeAccountRequest>) -> Reply<v1::FreezeAccountResponse> {
+        let result = self.one(request, Message::FreezeAccount).await?;
+        Ok(Response::new(v1::FreezeAccountResponse { decision: result.decision }))
+    }
+
+    async fn unfreeze_account(
+        &self,
+        request: Request<v1::UnfreezeAccountRequest>,
+    ) -> Reply<v1::UnfreezeAccountResponse> {
+        let result = self.one(request, Message::UnfreezeAccount).await?;
+        Ok(Response::new(v1::UnfreezeAccountResponse { decision: result.decision }))
+    }
+
+    async fn close_account(&self, request: Request<v1::CloseAccountRequest>) -> Reply<v1::CloseAccountResponse> {
+        let result = self.one(request, Message::CloseAccount).await?;
+        Ok(Response::new(v1::CloseAccountResponse { decision: result.decision }))
+    }
+
+    async fn transfer(&self, request: Request<v1::TransferRequest>) -> Reply<v1::TransferResponse> {
+        let result = self.one(request, Message::Transfer).await?;
+        let v1::CommandResult { decision, transaction_id, .. } = result;
+        Ok(Response::new(v1::TransferResponse { decision, transaction_id }))
+    }
+
+    async fn post_transaction(
+        &self,
+        request: Request<v1::PostTransactionRequest>,
+    ) -> Reply<v1::PostTransactionResponse> {
+        let result = self.one(request, Message::PostTransaction).await?;
+        let v1::CommandResult { decision, transaction_id, .. } = result;
+        Ok(Response::new(v1::PostTransactionResponse { decision, transaction_id }))
+    }
+
+    async fn try_transaction(&self, request: Request<v1::TryTransactionRequest>) -> Reply<v1::TryTransactionResponse> {
+        let result = self.one(request, Message::TryTransaction).await?;
+        let v1::CommandResult { decision, transaction_id, deadline, .. } = result;
+        Ok(Response::new(v1::TryTransactionResponse { decision, transaction_id, deadline }))
+    }
+
+    async fn confirm_transaction(
+        &self,
+        request: Request<v1::ConfirmTransactionRequest>,
+    ) -> Reply<v1::ConfirmTransactionResponse> {
+        let result = self.one(request, Message::ConfirmTransaction).await?;
+        Ok(Response::new(v1::ConfirmTransactionResponse { decision: result.decision }))
+    }
+
+    async fn cancel_transaction(
+        &self,
+        request: Request<v1::CancelTransactionRequest>,
+    ) -> Reply<v1::CancelTransactionResponse> {
+        let result = self.one(request, Message::CancelTransaction).await?;
+        Ok(Response::new(v1::CancelTransactionResponse { decision: result.decision, empty: result.empty }))
+    }
+
+    async fn reverse_transaction(
+        &self,
+        request: Request<v1::ReverseTransactionRequest>,
+    ) -> Reply<v1::ReverseTransactionResponse> {
+        let result = self.one(request, Message::ReverseTransaction).await?;
+        let v1::CommandResult { decision, transaction_id, .. } = result;
+        Ok(Response::new(v1::ReverseTransactionResponse { decision, transaction_id }))
+    }
+
+    async fn execute_batch(&self, request: Request<v1::ExecuteBatchRequest>) -> Reply<v1::ExecuteBatchResponse> {
+        let _admitted = self.admission.admit()?;
+        let deadline = self.limits.deadline(request.metadata());
+        let message = request.into_inner();
+        let commands = batch_commands(message.commands)?;
+        if message.atomic_request_id.is_empty() {
+            let answers = self.decide(commands, deadline).await?;
+            let results = answers.iter().map(answers::command_result).collect();
+            return Ok(Response::new(v1::ExecuteBatchResponse { results, decision: None, applied: false }));
+        }
+        let request = RequestId::parse(&message.atomic_request_id)
+            .map_err(|error| errors::invalid("atomic_request_id", error))?;
+        convert::check_scales(&self.node.book().directory(), &commands)?;
+        let batch = Command { request, principal: String::new(), operation: Operation::Atomic(commands) };
+        ledger::shape::check(&batch).map_err(|found| errors::violation(&found))?;
+        let answers = self.decide(vec![batch], deadline).await?;
+        let Some(answer) = answers.first() else { return Err(errors::storage(&"the batch has no answer")) };
+        if let Some(rejection) = errors::rejection_of(answer) {
+            return Err(errors::rejected(answer, rejection));
+        }
+        let applied = matches!(answer.outcome, ledger::Outcome::Accepted(_));
+        let decision = Some(answers::decided(answer));
+        Ok(Response::new(v1::ExecuteBatchResponse { results: answers::items(answer), decision, applied }))
+    }
+
+    type StreamCommandsStream = ReceiverStream<Result<v1::StreamCommandsResponse, Status>>;
+
+    async fn stream_commands(
+        &self,
+        request: Request<Streaming<v1::StreamCommandsRequest>>,
+    ) -> Reply<Self::StreamCommandsStream> {
+        let admitted = self.admission.admit()?;
+        let (sender, receiver) = mpsc::channel(self.limits.stream_in_flight);
+        let api = self.clone();
+        let mut commands = request.into_inner();
+        tokio::spawn(async move {
+            let _admitted = admitted;
+            let in_flight = Arc::new(Semaphore::new(api.limits.stream_in_flight));
+            loop {
+                // Not reading on is what bounds a stream: the caller's window fills up.
+                let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
+                let message = match commands.message().await {
+                    Ok(Some(message)) => message,
+                    Ok(None) => return,
+                    Err(status) => {
+                        // The caller is gone or broke the protocol; it may still read this.
+                        let _ = sender.send(Err(status)).await;
+                        return;
+                    }
+                };
+                let (api, sender) = (api.clone(), sender.clone());
+                tokio::spawn(async move {
+                    let reply = api.streamed(message).await;
+                    drop(permit);
+                    // Whoever asked may have gone; the command was decided all the same.
+                    let _ = sender.send(reply).await;
+                });
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn get_request_outcome(
+        &self,
+        request: Request<v1::GetRequestOutcomeRequest>,
+    ) -> Reply<v1::GetRequestOutcomeResponse> {
+        let deadline = self.limits.deadline(request.metadata());
+        let message = request.into_inner();
+        let id = convert::request_id(&message.request_id)?;
+        let view = self.view(message.read.as_ref(), deadline).await?;
+        let found = self.ask(&view, move |view| Ok(first_answer(view, id)?)).await?;
+        let Some((answer, operation)) = found else {
+            return Err(errors::not_found(errors::Reason::NotFound, "request", &message.request_id, view.index()));
+        };
+        Ok(Response::new(v1::GetRequestOutcomeResponse {
+            read_point: Some(render::read_point(&view)),
+            result: Some(answers::command_result(&answer)),
+            items: answers::items(&answer),
+            operation,
+        }))
+    }
+}
+
+use ledger::RequestId;
+
+use crate::book::BookError;
+use crate::book::view::BookView;
+
+/// The answer that is kept under a request id, and its operation's name.
+fn first_answer(view: &BookView, id: RequestId) -> Result<Option<(Answer, String)>, BookError> {
+    let Some(record) = view.request(&id)? else { return Ok(None) };
+    let (outcome, sequence, replay_of, operation) = match record.body {
+        RequestBody::Booked(sequence) => {
+            let booked = view.known_journal(sequence)?;
+            let accepted = ledger::records::accepted_by(&booked)
+                .ok_or(BookError::Malformed { what: "request: it points to an expiry" })?;
+            let operation = render::event_name(&booked.event).to_owned();
+            (ledger::Outcome::Accepted(accepted), Some(sequence), None, operation)
+        }
+        RequestBody::Kept(kept) => {
+            let operation = kept.command.operation.name().to_owned();
+            (kept.outcome, kept.sequence, kept.replay_of, operation)
+        }
+    };
+    Ok(Some((Answer { point: record.point, sequence, replay_of, state: None, outcome }, operation)))
+}
+
+impl Api {
+    /// One command of a stream. A malformed one, or one without an answer, is answered in its place; the stream goes on.
+    async fn streamed(&self, message: v1::StreamCommandsRequest) -> Result<v1::StreamCommandsResponse, Status> {
+        let tag = message.tag;
+        let decided = async {
+            let operation = message
+                .command
+                .and_then(|command| command.operation)
+                .ok_or_else(|| errors::invalid("command", "is empty"))?;
+            let deadline = Instant::now() + self.limits.default_timeout;
+            let answers = self.decide(vec![convert::command(operation)?], deadline).await?;
+            answers.first().map(answers::command_result).ok_or_else(|| errors::storage(&"the command has no answer"))
+        };
+        let result = match decided.await {
+            Ok(result) => result,
+            Err(status) => v1::CommandResult { refusal: Some(undecided(&status)), ..v1::CommandResult::default() },
+        };
+        Ok(v1::StreamCommandsResponse { tag, result: Some(result) })
+    }
+}
+
+/// A status in a stream's result; it has no decision, because nothing was decided.
+fn undecided(status: &Status) -> v1::Refusal {
+    use tonic_types::StatusExt as _;
+    let details = status.get_error_details();
+    let info = details.error_info();
+    v1::Refusal {
+        reason: info.map(|info| info.reason.clone()).unwrap_or_default(),
+        code: status.code() as i32,
+        message: status.message().to_owned(),
+        remedy: details.localized_message().map(|message| message.message.clone()).unwrap_or_default(),
+        metadata: info.map(|info| info.metadata.clone()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,65 @@
+//! Bounds on what is received.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use super::errors;
+use crate::replication::{SubmitError, deadline_in};
+
+/// The bounds of the services.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest request, in bytes: 2 MiB.
+    pub request_bytes: usize,
+    /// The largest response, in bytes.
+    pub response_bytes: usize,
+    /// Calls being answered at once; more are refused as overload.
+    pub calls_in_flight: usize,
+    /// Commands of one stream being decided at once.
+    pub stream_in_flight: usize,
+    /// The deadline of a call that names none.
+    pub default_timeout: Duration,
+    /// The longest deadline.
+    pub max_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            request_bytes: ledger::limits::MAX_REQUEST_BYTES,
+            response_bytes: 16 * 1024 * 1024,
+            calls_in_flight: 16_384,
+            stream_in_flight: 1_024,
+            default_timeout: Duration::from_secs(10),
+            max_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Limits {
+    /// When a call must have ended.
+    pub(super) fn deadline(&self, metadata: &MetadataMap) -> Instant {
+        let timeout = deadline_in(metadata).unwrap_or(self.default_timeout).min(self.max_timeout);
+        Instant::now() + timeout
+    }
+}
+
+/// Admits calls up to a number.
+#[derive(Debug, Clone)]
+pub(super) struct Admission(Arc<Semaphore>);
+
+impl Admission {
+    pub(super) fn new(calls: usize) -> Admission {
+        Admission(Arc::new(Semaphore::new(calls)))
+    }
+
+    /// Admits a call until the permit is dropped, or refuses it as overload.
+    pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, Status> {
+        Arc::clone(&self.0).try_acquire_owned().map_err(|_| errors::submit(&SubmitError::Overloaded, None))
+    }
+}

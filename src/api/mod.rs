@@ -1,0 +1,59 @@
+//! The gRPC services: protos to commands and back, errors to statuses, bounds on everything received. With `client` the only module that names the generated types
+//! of the published API.
+
+mod answers;
+mod audit_service;
+mod cluster_service;
+mod convert;
+pub mod errors;
+mod ledger_service;
+mod limits;
+mod pages;
+mod reads;
+mod render;
+
+use std::sync::Arc;
+
+pub use limits::Limits;
+
+use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::cluster_service_server::ClusterServiceServer;
+use crate::proto::v1::ledger_service_server::LedgerServiceServer;
+use crate::replication::Node;
+use limits::Admission;
+use pages::Pages;
+
+/// What the services share.
+#[derive(Clone)]
+pub struct Api {
+    node: Arc<Node>,
+    limits: Limits,
+    admission: Admission,
+    pages: Arc<Pages>,
+}
+
+impl Api {
+    /// The services of a replica.
+    pub fn new(node: Arc<Node>, limits: Limits) -> Api {
+        Api { node, limits, admission: Admission::new(limits.calls_in_flight), pages: Arc::default() }
+    }
+
+    /// The ledger service.
+    pub fn ledger(&self) -> LedgerServiceServer<Api> {
+        LedgerServiceServer::new(self.clone())
+            .max_decoding_message_size(self.limits.request_bytes)
+            .max_encoding_message_size(self.limits.response_bytes)
+    }
+
+    /// The audit service.
+    pub fn audit(&self) -> AuditServiceServer<Api> {
+        AuditServiceServer::new(self.clone())
+            .max_decoding_message_size(self.limits.request_bytes)
+            .max_encoding_message_size(self.limits.response_bytes)
+    }
+
+    /// The cluster service.
+    pub fn cluster(&self) -> ClusterServiceServer<Api> {
+        ClusterServiceServer::new(self.clone())
+    }
+}

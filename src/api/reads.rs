@@ -1,0 +1,99 @@
+//! Reads: a view as fresh as was asked, and the question asked of it away from the async workers.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::{Api, errors};
+use crate::audit::AuditError;
+use crate::book::BookError;
+use crate::book::view::BookView;
+use crate::proto::v1;
+use crate::replication::SubmitError;
+
+/// Why a question has no answer.
+pub(super) enum Problem {
+    Status(Box<Status>),
+    Audit(AuditError),
+}
+
+impl From<Status> for Problem {
+    fn from(status: Status) -> Problem {
+        Problem::Status(Box::new(status))
+    }
+}
+
+impl From<AuditError> for Problem {
+    fn from(error: AuditError) -> Problem {
+        Problem::Audit(error)
+    }
+}
+
+impl From<BookError> for Problem {
+    fn from(error: BookError) -> Problem {
+        Problem::Audit(error.into())
+    }
+}
+
+fn problem_status(problem: Problem, index: u64) -> Status {
+    match problem {
+        Problem::Status(status) => *status,
+        Problem::Audit(AuditError::AccountNotFound(name)) => {
+            errors::not_found(errors::Reason::AccountNotFound, "account", name.as_str(), index)
+        }
+        Problem::Audit(error @ AuditError::NotReached { .. }) => errors::invalid("as_of", error),
+        Problem::Audit(error @ (AuditError::Book(_) | AuditError::Contradiction(_))) => errors::storage(&error),
+    }
+}
+
+impl Api {
+    pub(super) fn submit_status(&self, error: &SubmitError) -> Status {
+        let leader = self.node.leader().map(|leader| (leader.replica_id, leader.client_address.as_str()));
+        errors::submit(error, leader)
+    }
+
+    /// A view as fresh as asked.
+    pub(super) async fn view(
+        &self,
+        options: Option<&v1::ReadOptions>,
+        deadline: Instant,
+    ) -> Result<Arc<BookView>, Status> {
+        use v1::read_options::Consistency;
+        let view = match options.and_then(|options| options.consistency.as_ref()) {
+            Some(Consistency::Stale(true)) => Ok(self.node.stale_view()),
+            Some(Consistency::AtLeastIndex(index)) => self.node.view_at_least(*index, deadline).await,
+            Some(Consistency::Linearizable(_) | Consistency::Stale(false)) | None => {
+                self.node.linearizable_view(deadline).await
+            }
+        };
+        match view {
+            Ok(Ok(view)) => Ok(Arc::new(view)),
+            Ok(Err(error)) => Err(errors::storage(&error)),
+            Err(error) => Err(self.submit_status(&error)),
+        }
+    }
+
+    /// Asks a view a question on a thread that may block.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        view: &Arc<BookView>,
+        question: impl FnOnce(&BookView) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Status> {
+        let index = view.index();
+        let view = Arc::clone(view);
+        match tokio::task::spawn_blocking(move || question(&view)).await {
+            Ok(answer) => answer.map_err(|problem| problem_status(problem, index)),
+            Err(error) => Err(errors::storage(&error)),
+        }
+    }
+}
+
+/// The size of a page: what was asked within bounds, 100 if nothing was.
+pub(super) fn page_size(asked: u32) -> Result<usize, Status> {
+    match asked {
+        0 => Ok(100),
+        1..=1000 => Ok(usize::try_from(asked).unwrap_or(1000)),
+        more => Err(errors::invalid("page_size", format!("is {more}; 1 to 1000 are allowed"))),
+    }
+}
