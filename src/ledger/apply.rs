@@ -1,6 +1,8 @@
 //! The one door to the book: [`apply()`].
 //!
-//! Before each command, everything due at its time expires, in order of (deadline, id), each with a journal record.
+//! Before each command, everything due at its time expires, in order of (deadline, id), each with a journal record. Before an atomic
+//! batch, everything due at its last item's time: were a hold to end between two items, a refused batch would have to
+//! unmake that end, and the refusal would speak of a state that never was.
 //! Then the order of precedence common to all operations: a remembered request id answers first (replay, or
 //! `REQUEST_ID_REUSED`), then the shape, then the operation's own checks in the order its file documents.
 
@@ -16,7 +18,7 @@ use crate::ops;
 use crate::outcome::{Accepted, Answer, Outcome, Point, Rejection};
 use crate::records::{Applied, Kept, Records, RequestBody, RequestRecord, Stop};
 use crate::shape;
-use crate::time::LogTime;
+use crate::time::{Interval, LogTime};
 use crate::transaction::TransactionState;
 use crate::working::{Context, Halt, Step, Working};
 
@@ -77,17 +79,16 @@ pub fn apply<R: Records>(records: &R, index: u64, entry: &Entry) -> Result<Appli
     }
     let mut working = Working::over(records);
     let first = Point { index, position: 0, time: LogTime(0) };
-    let expired = expire_due(&mut working, first, entry.stamp, MAX_EXPIRIES_PER_STEP)?;
+    let expired = expire_due(&mut working, first, entry.stamp, 0, MAX_EXPIRIES_PER_STEP)?;
     if expired == MAX_EXPIRIES_PER_STEP {
         return Ok(Applied { changes: working.into_changes(), answers: Vec::new(), finished: false });
     }
     let mut answers = Vec::with_capacity(entry.commands.len());
     if entry.commands.is_empty() {
-        let time = working.head().time.next(entry.stamp);
-        working.set_time(time);
+        begin(&mut working, first, entry.stamp, 0)?;
     }
     for (position, command) in (0u32..).zip(&entry.commands) {
-        let point = begin(&mut working, Point { position, ..first }, entry.stamp)?;
+        let point = begin(&mut working, Point { position, ..first }, entry.stamp, items_of(command))?;
         let decision = decide(&mut working, point, entry.stamp, command)?;
         answers.push(Answer {
             point,
@@ -100,30 +101,53 @@ pub fn apply<R: Records>(records: &R, index: u64, entry: &Entry) -> Result<Appli
     Ok(Applied { changes: working.into_changes(), answers, finished: true })
 }
 
-/// Expires what is due and moves the log's time to the next command's, which it returns with the place.
-pub(crate) fn begin<E: Debug>(working: &mut Working<'_, E>, place: Point, stamp: LogTime) -> Result<Point, Stop<E>> {
-    expire_due(working, place, stamp, usize::MAX)?;
-    let time = working.head().time.next(stamp);
+/// How many nanoseconds after its own time a command's last part is decided: one per item of an atomic batch.
+fn items_of(command: &Command) -> u64 {
+    match &command.operation {
+        Operation::Atomic(items) => u64::try_from(items.len()).unwrap_or(u64::MAX),
+        Operation::RegisterAsset(_)
+        | Operation::OpenAccount(_)
+        | Operation::SetLimits(_)
+        | Operation::Freeze(_)
+        | Operation::Unfreeze(_)
+        | Operation::Close(_)
+        | Operation::Post(_)
+        | Operation::Try(_)
+        | Operation::Confirm(_)
+        | Operation::Cancel(_)
+        | Operation::Reverse(_) => 0,
+    }
+}
+
+/// Expires what is due `ahead_ns` after the next command's time, and moves the log's time to that command's, which it
+/// returns with the place.
+pub(crate) fn begin<E: Debug>(
+    working: &mut Working<'_, E>,
+    place: Point,
+    stamp: LogTime,
+    ahead_ns: u64,
+) -> Result<Point, Stop<E>> {
+    expire_due(working, place, stamp, ahead_ns, usize::MAX)?;
+    let time = working.next_time(stamp)?;
     working.set_time(time);
     Ok(Point { time, ..place })
 }
 
-/// Expires up to `most` holds that are due at the time the next command would get. Each expiry moves that time on, so
-/// it is asked anew.
+/// Expires up to `most` holds that are due `ahead_ns` after the time that the next command would get. Each expiry moves that
+/// time on, so it is asked anew.
 fn expire_due<E: Debug>(
     working: &mut Working<'_, E>,
     place: Point,
     stamp: LogTime,
+    ahead_ns: u64,
     most: usize,
 ) -> Result<usize, Stop<E>> {
     let mut expired = 0;
-    let mut cursor = None;
     while expired < most {
-        let due = working.head().time.next(stamp);
-        match working.hold_after(cursor).map_err(Stop::Records)? {
+        let due = working.next_time(stamp)?.after(Interval(ahead_ns));
+        match working.hold_after(None).map_err(Stop::Records)? {
             Some((deadline, transaction)) if deadline <= due => {
                 ops::expire::apply(working, place, transaction, deadline)?;
-                cursor = Some((deadline, transaction));
                 expired += 1;
             }
             Some(_) | None => break,

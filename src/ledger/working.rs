@@ -6,6 +6,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
+use core::cell::Cell;
 
 use crate::account::{Account, AccountNumber};
 use crate::asset::{Asset, AssetNumber};
@@ -60,6 +61,8 @@ pub(crate) struct Working<'a, E> {
     new_names: BTreeMap<AccountName, AccountNumber>,
     holds_begun: BTreeSet<(LogTime, TransactionId)>,
     holds_ended: BTreeSet<(LogTime, TransactionId)>,
+    /// All of the base's holds up to here have ended, so that asking for the first hold does not walk over them each time.
+    ended_up_to: Cell<Option<(LogTime, TransactionId)>>,
 }
 
 impl<'a, E: core::fmt::Debug> Working<'a, E> {
@@ -72,6 +75,7 @@ impl<'a, E: core::fmt::Debug> Working<'a, E> {
             new_names: BTreeMap::new(),
             holds_begun: BTreeSet::new(),
             holds_ended: BTreeSet::new(),
+            ended_up_to: Cell::new(None),
         }
     }
 
@@ -93,6 +97,17 @@ impl<'a, E: core::fmt::Debug> Working<'a, E> {
         self.changes.assets.extend(changes.assets);
         self.changes.accounts.extend(changes.accounts);
         self.changes.requests.extend(changes.requests);
+    }
+
+    /// The time of what comes next. Time has an end, in the year 2554: a node whose clock ran there stops, because times
+    /// must differ (I9).
+    pub(crate) fn next_time(&self, stamp: LogTime) -> Result<LogTime, Stop<E>> {
+        let last = self.changes.head.time;
+        let next = last.next(stamp);
+        if next > last {
+            return Ok(next);
+        }
+        Err(broken("I9", format!("the log's time has reached its end at {} ns; check the leaders' clocks", last.0)))
     }
 
     /// Carries the log's time forward.
@@ -255,13 +270,17 @@ impl<E: core::fmt::Debug> Records for Working<'_, E> {
             Some(cursor) => self.holds_begun.range((Excluded(cursor), Unbounded)).next().copied(),
             None => self.holds_begun.first().copied(),
         };
-        let mut cursor = cursor;
+        // Every hold up to the later of the two has ended or is not asked for.
+        let mut base_cursor = cursor.max(self.ended_up_to.get());
         let held = loop {
-            match self.base.hold_after(cursor)? {
-                Some(hold) if self.holds_ended.contains(&hold) => cursor = Some(hold),
+            match self.base.hold_after(base_cursor)? {
+                Some(hold) if self.holds_ended.contains(&hold) => base_cursor = Some(hold),
                 other => break other,
             }
         };
+        if cursor.is_none() {
+            self.ended_up_to.set(base_cursor);
+        }
         Ok(match (begun, held) {
             (Some(begun), Some(held)) => Some(begun.min(held)),
             (begun, held) => begun.or(held),

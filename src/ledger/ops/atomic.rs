@@ -3,6 +3,7 @@
 //! Items take successive times after the batch's own and each sees those before it. The first refused item is the
 //! culprit: its refusal is kept under its own id, everything else is as if it had never been, and the other ids stay free.
 
+use alloc::format;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
@@ -11,7 +12,7 @@ use crate::command::Command;
 use crate::outcome::{Accepted, ItemAnswer, Outcome, Point, Rejection};
 use crate::records::{Records, Stop};
 use crate::time::LogTime;
-use crate::working::Working;
+use crate::working::{Working, broken};
 
 pub(crate) fn apply<E: Debug>(
     working: &mut Working<'_, E>,
@@ -23,7 +24,7 @@ pub(crate) fn apply<E: Debug>(
     let mut inner = Working::over(working as &dyn Records<Error = E>);
     let mut refused = None;
     for (position, item) in (0u32..).zip(items) {
-        let point = begin(&mut inner, batch, stamp)?;
+        let point = begin(&mut inner, batch, stamp, 0)?;
         let decision = decide(&mut inner, point, stamp, item)?;
         let outcome = match decision.outcome {
             Outcome::Accepted(accepted) => accepted,
@@ -31,10 +32,8 @@ pub(crate) fn apply<E: Debug>(
                 refused = Some((position, item, rejection));
                 break;
             }
-            // The request id is that of an atomic batch asked before: as an item's id it was used for other content.
-            Outcome::BatchRejected { culprit, .. } => {
-                refused = Some((position, item, Rejection::NotApplied { culprit }));
-                break;
+            Outcome::BatchRejected { .. } => {
+                return Err(broken("I10", format!("item {} of a batch was answered as a batch", item.request)));
             }
         };
         answers.push(ItemAnswer {

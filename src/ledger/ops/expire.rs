@@ -30,7 +30,7 @@ pub(crate) fn apply<E: Debug>(
             format!("a hold at {} names transaction {transaction}, which is {record:?}", deadline.0),
         ));
     }
-    let time = working.head().time.next(deadline);
+    let time = working.next_time(deadline)?;
     working.set_time(time);
     let reserved = reserved(working, transaction, &record)?;
     let postings = end(working, transaction, &reserved, Ending::Released)?;

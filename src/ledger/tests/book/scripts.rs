@@ -60,3 +60,17 @@ mod refusals {
         reverse_parts
     }
 }
+
+mod book {
+    use super::check;
+    scripts! {
+        "book/":
+        batches
+        batches_refused_expiry
+        batches_shape
+        requests
+        expiry
+        expiry_ends_holds
+        assets
+    }
+}
