@@ -4,6 +4,8 @@
 mod harness;
 mod invariants;
 mod memory;
+mod model;
+mod property;
 mod script;
 mod script_text;
 mod scripts;

@@ -62,15 +62,6 @@ impl MemoryRecords {
             assert!(self.requests.insert(id, record).is_none(), "request {id} is remembered twice");
         }
     }
-
-    pub fn number_of(&self, name: &str) -> AccountNumber {
-        let name = AccountName::new(name).unwrap();
-        *self.names.get(&name).unwrap_or_else(|| panic!("no account {name}"))
-    }
-
-    pub fn account_called(&self, name: &str) -> Account {
-        self.accounts[&self.number_of(name)]
-    }
 }
 
 impl Records for MemoryRecords {
