@@ -8,7 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::account::{AccountNumber, Class, Floor, Side};
 use crate::amount::Amount;
@@ -64,8 +64,58 @@ pub enum Operation {
     Cancel(TransactionId),
     /// Books the opposite of a confirmed transaction, whole or in part.
     Reverse(Reverse),
-    /// Several commands, all or none. Never nested.
-    Atomic(Vec<Command>),
+    /// Several commands, all or none. Never nested: bytes that nest them do not decode.
+    Atomic(#[serde(deserialize_with = "flat_items")] Vec<Command>),
+}
+
+/// Reads the items of an atomic batch. An item is not read as a whole [`Command`], because then bytes could nest batches as deep as they are
+/// long, and reading them would run off the stack.
+fn flat_items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Command>, D::Error> {
+    let items = Vec::<Item>::deserialize(deserializer)?;
+    Ok(items.into_iter().map(Command::from).collect())
+}
+
+/// A [`Command`] that is no batch; in the same layout.
+#[derive(Deserialize)]
+struct Item {
+    request: RequestId,
+    principal: String,
+    operation: Single,
+}
+
+/// An [`Operation`] that is no batch; its variants stand in the same order.
+#[derive(Deserialize)]
+enum Single {
+    RegisterAsset(RegisterAsset),
+    OpenAccount(Box<OpenAccount>),
+    SetLimits(SetLimits),
+    Freeze(AccountRef),
+    Unfreeze(AccountRef),
+    Close(AccountRef),
+    Post(Post),
+    Try(Try),
+    Confirm(Confirm),
+    Cancel(TransactionId),
+    Reverse(Reverse),
+}
+
+impl From<Item> for Command {
+    fn from(item: Item) -> Command {
+        let operation = match item.operation {
+            Single::RegisterAsset(register) => Operation::RegisterAsset(register),
+            Single::OpenAccount(open) => Operation::OpenAccount(open),
+            Single::SetLimits(limits) => Operation::SetLimits(limits),
+            Single::Freeze(account) => Operation::Freeze(account),
+            Single::Unfreeze(account) => Operation::Unfreeze(account),
+            Single::Close(account) => Operation::Close(account),
+            Single::Post(post) => Operation::Post(post),
+            Single::Try(attempt) => Operation::Try(attempt),
+            Single::Confirm(confirm) => Operation::Confirm(confirm),
+            Single::Cancel(transaction) => Operation::Cancel(transaction),
+            Single::Reverse(reverse) => Operation::Reverse(reverse),
+        };
+        Command { request: item.request, principal: item.principal, operation }
+    }
 }
 
 impl Operation {

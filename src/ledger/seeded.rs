@@ -1,5 +1,6 @@
 //! Bugs on purpose, to show that the checkers bite. Compiled only with the feature `seeded-bugs`, never into a release.
 
+use crate::id::RequestId;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 /// A bug of the core.
@@ -26,4 +27,9 @@ pub fn choose(bug: CoreBug) {
 /// Whether a bug is chosen.
 pub(crate) fn is(bug: CoreBug) -> bool {
     CHOSEN.load(Ordering::Relaxed) == bug as u8
+}
+
+/// Whether a request id is one of the eighth that [`CoreBug::ForgottenRequestId`] does not remember.
+pub(crate) fn forgets(request: &RequestId) -> bool {
+    is(CoreBug::ForgottenRequestId) && request.as_bytes()[15].is_multiple_of(8)
 }

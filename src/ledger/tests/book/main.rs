@@ -1,6 +1,9 @@
 //! The book's tests: scripts, properties, invariants, damage. They use the crate's one door, [`ledger::apply()`], as a node does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+mod amounts;
+mod broken;
+mod entries;
 mod harness;
 mod invariants;
 mod memory;
@@ -9,3 +12,6 @@ mod property;
 mod script;
 mod script_text;
 mod scripts;
+mod seeded;
+mod shapes;
+mod vocabulary;

@@ -62,6 +62,11 @@ impl MemoryRecords {
             assert!(self.requests.insert(id, record).is_none(), "request {id} is remembered twice");
         }
     }
+
+    pub fn account_is_empty(&self, name: &str) -> bool {
+        let number = self.names[&AccountName::new(name).unwrap()];
+        self.accounts[&number].is_empty()
+    }
 }
 
 impl Records for MemoryRecords {

@@ -16,11 +16,11 @@ use ledger::{
 };
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::harness::{Book, request_id, transaction_id};
 use crate::model::Model;
 use crate::script_text::rejection;
+use crate::seeded;
 
 /// What every book begins with: name, class, asset, floor.
 const ACCOUNTS: &[(&str, Class, &str, &str)] = &[
@@ -426,10 +426,6 @@ fn details(kind: u8) -> Details {
     }
 }
 
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number: {text}")))
-}
-
 /// Everything that a long run must reach, or it shows nothing.
 const MUST_BE_SEEN: &[&str] = &[
     "AccountOpened",
@@ -478,40 +474,24 @@ const MUST_BE_SEEN: &[&str] = &[
     "UNBALANCED",
 ];
 
+/// A build without optimization takes ten times as long.
+const USUAL_SEQUENCES: u32 = if cfg!(debug_assertions) { 1_000 } else { 10_000 };
+
 #[test]
 fn random_sequences_agree_with_the_model() {
-    let sequences = setting("FOLIO_PROPERTY_SEQUENCES").unwrap_or(10_000);
-    let seed = setting("FOLIO_PROPERTY_SEED").unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        u64::try_from(now.as_nanos() % 1_000_000_007).unwrap()
-    });
-    println!("FOLIO_PROPERTY_SEED={seed} FOLIO_PROPERTY_SEQUENCES={sequences}");
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config {
-        cases: u32::try_from(sequences).unwrap(),
-        failure_persistence: None,
-        max_shrink_iters: 2_000,
-        ..Config::default()
-    };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let sequences =
+        seeded::setting("FOLIO_PROPERTY_SEQUENCES").map_or(USUAL_SEQUENCES, |count| u32::try_from(count).unwrap());
     let seen: RefCell<BTreeMap<String, u64>> = RefCell::default();
-    let run = runner.run(&moves(), |moves| {
+    seeded::run(sequences, &moves(), |moves| {
         let mut pair = Pair::new();
-        for one in &moves {
+        for one in moves {
             pair.step(one);
         }
         pair.finish();
         for (kind, count) in pair.seen {
             *seen.borrow_mut().entry(kind).or_default() += count;
         }
-        Ok::<(), TestCaseError>(())
     });
-    match run {
-        Ok(()) => {}
-        Err(TestError::Fail(reason, moves)) => panic!("seed {seed}: {reason}\nsmallest sequence: {moves:#?}"),
-        Err(TestError::Abort(reason)) => panic!("seed {seed}: {reason}"),
-    }
     println!("{:#?}", seen.borrow());
     if sequences >= 1_000 {
         let missing: Vec<_> = MUST_BE_SEEN.iter().filter(|kind| !seen.borrow().contains_key(**kind)).collect();

@@ -49,6 +49,19 @@ pub fn check(name: &str) -> Book {
     run.book
 }
 
+/// Runs a script and gives the book that it leaves.
+pub fn run(script: &str) -> Book {
+    let mut run = Run::default();
+    run.text(script);
+    run.book
+}
+
+/// One command, under a fresh request id.
+pub fn parse_command(text: &str) -> Command {
+    let (command, _) = Run::default().command(text, &mut std::iter::empty());
+    Command { request: request_id("fresh"), ..command }
+}
+
 /// The first lines that differ, with what came before them.
 fn difference(expected: &str, found: &str) -> String {
     let (expected, found): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
