@@ -255,44 +255,53 @@ pub(super) fn command(operation: v1::command::Operation) -> Parsed<Command> {
 }
 
 /// Refuses amounts that do not fit the assets of accounts known here, before they reach the log.
-pub(super) fn check_scales(directory: &std::sync::RwLock<Directory>, commands: &[Command]) -> Parsed<()> {
+/// A refusal comes with its command's position.
+pub(super) fn check_scales(
+    directory: &std::sync::RwLock<Directory>,
+    commands: &[Command],
+) -> Result<(), (usize, Status)> {
     let directory = directory.read().unwrap_or_else(PoisonError::into_inner);
-    for command in commands {
-        let postings = match &command.operation {
-            Operation::Post(post) => &post.postings,
-            Operation::Try(attempt) => &attempt.postings,
-            Operation::OpenAccount(open) => {
-                if let Some(asset) = directory.asset_by_code(&open.asset) {
-                    check_limits(asset, Some(open.floor), open.ceiling)?;
-                }
-                continue;
-            }
-            Operation::SetLimits(limits) => {
-                if let Some(asset) = asset_of(&directory, &limits.account) {
-                    let ceiling = match limits.ceiling {
-                        CeilingChange::Set(ceiling) => Some(ceiling),
-                        CeilingChange::Keep | CeilingChange::Remove => None,
-                    };
-                    check_limits(asset, limits.floor, ceiling)?;
-                }
-                continue;
-            }
-            Operation::RegisterAsset(_)
-            | Operation::Freeze(_)
-            | Operation::Unfreeze(_)
-            | Operation::Close(_)
-            | Operation::Confirm(_)
-            | Operation::Cancel(_)
-            | Operation::Reverse(_)
-            | Operation::Atomic(_) => continue,
-        };
-        for (position, posting) in postings.iter().enumerate() {
-            if let Some(asset) = asset_of(&directory, &posting.account)
-                && let Err(error) = posting.amount.at_scale(asset.scale)
-            {
-                let field = format!("postings[{position}].amount");
-                return Err(errors::bad_amount(&field, &posting.amount.to_string(), error));
-            }
+    for (position, command) in commands.iter().enumerate() {
+        check_scale(&directory, command).map_err(|refusal| (position, refusal))?;
+    }
+    Ok(())
+}
+
+fn check_scale(directory: &Directory, command: &Command) -> Parsed<()> {
+    let postings = match &command.operation {
+        Operation::Post(post) => &post.postings,
+        Operation::Try(attempt) => &attempt.postings,
+        Operation::OpenAccount(open) => {
+            return match directory.asset_by_code(&open.asset) {
+                Some(asset) => check_limits(asset, Some(open.floor), open.ceiling),
+                None => Ok(()),
+            };
+        }
+        Operation::SetLimits(limits) => {
+            let ceiling = match limits.ceiling {
+                CeilingChange::Set(ceiling) => Some(ceiling),
+                CeilingChange::Keep | CeilingChange::Remove => None,
+            };
+            return match asset_of(directory, &limits.account) {
+                Some(asset) => check_limits(asset, limits.floor, ceiling),
+                None => Ok(()),
+            };
+        }
+        Operation::RegisterAsset(_)
+        | Operation::Freeze(_)
+        | Operation::Unfreeze(_)
+        | Operation::Close(_)
+        | Operation::Confirm(_)
+        | Operation::Cancel(_)
+        | Operation::Reverse(_)
+        | Operation::Atomic(_) => return Ok(()),
+    };
+    for (position, posting) in postings.iter().enumerate() {
+        if let Some(asset) = asset_of(directory, &posting.account)
+            && let Err(error) = posting.amount.at_scale(asset.scale)
+        {
+            let field = format!("postings[{position}].amount");
+            return Err(errors::bad_amount(&field, &posting.amount.to_string(), error));
         }
     }
     Ok(())

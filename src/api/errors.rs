@@ -356,6 +356,19 @@ pub fn bad_amount(field: &str, text: &str, error: AmountError) -> Status {
     status(explained, None)
 }
 
+/// The refusal of one command of a batch: message and fields name its place.
+pub(super) fn within(position: usize, refusal: &Status) -> Status {
+    let mut details = refusal.get_error_details();
+    if let Some(request) = details.bad_request() {
+        let mut violations = request.field_violations.clone();
+        for violation in &mut violations {
+            violation.field = format!("commands[{position}].{}", violation.field);
+        }
+        details.set_bad_request(violations);
+    }
+    Status::with_error_details(refusal.code(), format!("commands[{position}]: {}", refusal.message()), details)
+}
+
 /// Nothing is there under the name looked up.
 pub fn not_found(reason: Reason, what: &str, name: &str, index: u64) -> Status {
     status(

@@ -15,9 +15,12 @@ use crate::proto::v1::{self, command::Operation as Message, ledger_service_serve
 type Reply<T> = Result<Response<T>, Status>;
 
 impl Api {
+    fn check_scales(&self, commands: &[Command]) -> Result<(), (usize, Status)> {
+        convert::check_scales(&self.node.book().directory(), commands)
+    }
+
     /// Decides commands that were checked.
     async fn decide(&self, commands: Vec<Command>, deadline: Instant) -> Result<Vec<Answer>, Status> {
-        convert::check_scales(&self.node.book().directory(), &commands)?;
         self.node.submit(commands, deadline).await.map_err(|error| self.submit_status(&error))
     }
 
@@ -26,6 +29,7 @@ impl Api {
         let _admitted = self.admission.admit()?;
         let deadline = self.limits.deadline(request.metadata());
         let command = convert::command(wrap(request.into_inner()))?;
+        self.check_scales(std::slice::from_ref(&command)).map_err(|(_, refusal)| refusal)?;
         let answers = self.decide(vec![command], deadline).await?;
         match answers.first() {
             Some(answer) => answers::accepted(answer),
@@ -44,10 +48,7 @@ fn batch_commands(messages: Vec<v1::Command>) -> Result<Vec<Command>, Status> {
     for (position, message) in messages.into_iter().enumerate() {
         let operation =
             message.operation.ok_or_else(|| errors::invalid(format!("commands[{position}]"), "is empty"))?;
-        let command = convert::command(operation).map_err(|status| {
-            let message = format!("commands[{position}]: {}", status.message());
-            Status::with_details(status.code(), message, bytes::Bytes::copy_from_slice(status.details()))
-        })?;
+        let command = convert::command(operation).map_err(|refusal| errors::within(position, &refusal))?;
         commands.push(command);
     }
     Ok(commands)
@@ -208,6 +209,7 @@ impl LedgerService for Api {
         let deadline = self.limits.deadline(request.metadata());
         let message = request.into_inner();
         let commands = batch_commands(message.commands)?;
+        self.check_scales(&commands).map_err(|(position, refusal)| errors::within(position, &refusal))?;
         if message.atomic_request_id.is_empty() {
             let answers = self.decide(commands, deadline).await?;
             let results = answers.iter().map(answers::command_result).collect();
@@ -215,7 +217,6 @@ impl LedgerService for Api {
         }
         let request = RequestId::parse(&message.atomic_request_id)
             .map_err(|error| errors::invalid("atomic_request_id", error))?;
-        convert::check_scales(&self.node.book().directory(), &commands)?;
         let batch = Command { request, principal: String::new(), operation: Operation::Atomic(commands) };
         ledger::shape::check(&batch).map_err(|found| errors::violation(&found))?;
         let answers = self.decide(vec![batch], deadline).await?;
@@ -320,7 +321,9 @@ impl Api {
                 .and_then(|command| command.operation)
                 .ok_or_else(|| errors::invalid("command", "is empty"))?;
             let deadline = Instant::now() + self.limits.default_timeout;
-            let answers = self.decide(vec![convert::command(operation)?], deadline).await?;
+            let command = convert::command(operation)?;
+            self.check_scales(std::slice::from_ref(&command)).map_err(|(_, refusal)| refusal)?;
+            let answers = self.decide(vec![command], deadline).await?;
             answers.first().map(answers::command_result).ok_or_else(|| errors::storage(&"the command has no answer"))
         };
         let result = match decided.await {

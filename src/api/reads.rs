@@ -60,6 +60,7 @@ impl Api {
         deadline: Instant,
     ) -> Result<Arc<BookView>, Status> {
         use v1::read_options::Consistency;
+        let _admitted = self.admission.admit()?;
         let view = match options.and_then(|options| options.consistency.as_ref()) {
             Some(Consistency::Stale(true)) => Ok(self.node.stale_view()),
             Some(Consistency::AtLeastIndex(index)) => self.node.view_at_least(*index, deadline).await,
@@ -82,7 +83,13 @@ impl Api {
     ) -> Result<T, Status> {
         let index = view.index();
         let view = Arc::clone(view);
-        match tokio::task::spawn_blocking(move || question(&view)).await {
+        let admitted = self.admission.admit()?;
+        let answer = tokio::task::spawn_blocking(move || {
+            // Held until the question has ended, even if its caller has gone.
+            let _admitted = admitted;
+            question(&view)
+        });
+        match answer.await {
             Ok(answer) => answer.map_err(|problem| problem_status(problem, index)),
             Err(error) => Err(errors::storage(&error)),
         }

@@ -1,0 +1,9 @@
+//! The published API, called as a client calls it: over TCP, on one replica with the memory engine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod bounds;
+mod errors_page;
+mod harness;
+mod other_language;
+mod payments;
+mod questions;
