@@ -3,7 +3,9 @@
 pub mod api;
 pub mod audit;
 pub mod book;
+pub mod cli;
 pub mod proto;
 pub mod replication;
 pub mod seeded;
+pub mod server;
 pub mod store;

@@ -1,3 +1,5 @@
 //! The one binary: `folio`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    folio::cli::main()
+}

@@ -1,0 +1,7 @@
+//! The server: configuration, assembly of a replica, listening, stopping.
+
+pub mod config;
+mod run;
+
+pub use config::{Config, ConfigError, ServeArgs};
+pub use run::{ServeError, serve};

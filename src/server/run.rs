@@ -1,0 +1,211 @@
+//! Assembling and running a replica: identity, engines, node, services, and an orderly stop.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::config::Config;
+use crate::api::{Api, Limits};
+use crate::book::{Book, BookError};
+use crate::replication::identity::{Identity, IdentityError, Member};
+use crate::replication::{Clock, Connector, Founding, Node, NodeConfig, NodeError, ProposerBounds, Role, Threads};
+use crate::store::{self, StoreError};
+
+/// Why a replica does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The identity cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The storage cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The book cannot be used.
+    #[error(transparent)]
+    Book(#[from] BookError),
+    /// The replica does not start.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; is another process using the port?")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Serving ended.
+    #[error("serving ended: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// A service could not be made.
+    #[error("{0}")]
+    Service(String),
+}
+
+/// HTTP/2 streams of one connection at once.
+const MAX_STREAMS: u32 = 4_096;
+const HEARTBEAT_MS: u64 = 100;
+const ELECTION_MS: (u64, u64) = (400, 800);
+const ROLE_CHECK: Duration = Duration::from_millis(50);
+
+fn now_ns() -> u64 {
+    // A clock before 1970 reads as zero: the log's time then moves by single nanoseconds, never backwards.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The identity of the folder, founded now if that was asked for and it is empty.
+fn identity(config: &Config) -> Result<Identity, ServeError> {
+    let wanted = Identity::new(
+        config.cluster.clone(),
+        config.replica_id,
+        config.engine.name().to_owned(),
+        config.members.clone(),
+    );
+    match Identity::read(&config.data_dir)? {
+        Some(present) if present == wanted => Ok(present),
+        Some(present) => {
+            Err(IdentityError::Foreign { path: config.data_dir.clone(), identity: Box::new(present) }.into())
+        }
+        None if config.found => Ok(Founding {
+            folder: config.data_dir.clone(),
+            cluster_id: wanted.cluster_id,
+            replica_id: wanted.replica_id,
+            engine: wanted.engine,
+            members: wanted.members,
+        }
+        .found()?),
+        None => Err(IdentityError::NotFounded(config.data_dir.clone()).into()),
+    }
+}
+
+async fn listen(address: &str) -> Result<TcpListener, ServeError> {
+    let failed = |source| ServeError::Listen { address: address.to_owned(), source };
+    let parsed = SocketAddr::from_str(address)
+        .map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, error)))?;
+    TcpListener::bind(parsed).await.map_err(failed)
+}
+
+fn open_book(config: &Config) -> Result<Book, ServeError> {
+    let engine = store::open(config.engine, &config.data_dir.join("book"))?;
+    #[allow(unused_mut)]
+    let mut book = Book::open(engine)?;
+    #[cfg(feature = "seeded-bugs")]
+    if crate::seeded::is(crate::seeded::Bug::ExpiryByLocalClock) {
+        book.expire_by_local_clock(now_ns);
+    }
+    Ok(book)
+}
+
+/// Runs a replica until `stop` resolves or it must stop.
+///
+/// # Errors
+/// [`ServeError`]: why it does not serve.
+pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+    let identity = identity(&config)?;
+    let own = identity
+        .own()
+        .cloned()
+        .ok_or_else(|| ServeError::Service("this replica is not among its own members".to_owned()))?;
+    // The ports first: a second process on the same ports must not touch the data.
+    let peers = listen(&own.peer_address).await?;
+    let clients = listen(&own.client_address).await?;
+    let book = Arc::new(open_book(&config)?);
+    let log_engine = store::open_log(config.engine, &config.data_dir.join("log"))?;
+    let clock: Clock = Arc::new(now_ns);
+    let node = Node::start(NodeConfig {
+        identity,
+        log_engine,
+        book,
+        threads: Threads::Own,
+        connector: Connector::tcp(),
+        clock,
+        on_fatal: Arc::new(stop_process),
+        bounds: ProposerBounds::default(),
+        heartbeat_ms: HEARTBEAT_MS,
+        election_ms: ELECTION_MS,
+        snapshot_entries: config.snapshot_entries,
+    })
+    .await?;
+    tracing::info!(replica = own.replica_id, clients = %own.client_address, peers = %own.peer_address, "serving");
+    let result = serve_on(&node, clients, peers, stop, &own).await;
+    node.stop().await;
+    result
+}
+
+/// A replica that finds itself wrong serves nothing more, not even an answer that is on its way.
+fn stop_process(reason: String) {
+    tracing::error!(%reason, "this replica stops: it must not serve on");
+    eprintln!("folio: this replica stops and serves nothing more: {reason}");
+    std::process::exit(1);
+}
+
+async fn serve_on(
+    node: &Arc<Node>,
+    clients: TcpListener,
+    peers: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+    own: &Member,
+) -> Result<(), ServeError> {
+    let (stopping, mut stopped) = tokio::sync::watch::channel(false);
+    let mut also_stopped = stopped.clone();
+    tokio::spawn(async move {
+        stop.await;
+        stopping.send_replace(true);
+        // Kept open, so that whoever waits sees the value rather than an end.
+        stopping.closed().await;
+    });
+    let api = Api::new(Arc::clone(node), Limits::default());
+    let (reporter, health) = tonic_health::server::health_reporter();
+    tokio::spawn(report_role(Arc::clone(node), reporter));
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| ServeError::Service(format!("reflection: {error}")))?;
+    let for_peers = Server::builder()
+        .tcp_nodelay(true)
+        .add_service(node.peer_service())
+        .serve_with_incoming_shutdown(TcpListenerStream::new(peers), async move {
+            // An error means that the sender is gone, which is a stop as well.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        });
+    let for_clients = Server::builder()
+        .tcp_nodelay(true)
+        .max_concurrent_streams(MAX_STREAMS)
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(api.ledger())
+        .add_service(api.audit())
+        .add_service(api.cluster())
+        .serve_with_incoming_shutdown(TcpListenerStream::new(clients), async move {
+            let _ = also_stopped.wait_for(|stopped| *stopped).await;
+        });
+    let result = tokio::try_join!(for_peers, for_clients);
+    tracing::info!(replica = own.replica_id, "stopped");
+    result.map(|_| ()).map_err(ServeError::from)
+}
+
+/// Keeps the health services true: `""` while serving, `leader` while leading.
+async fn report_role(node: Arc<Node>, reporter: HealthReporter) {
+    reporter.set_service_status("", ServingStatus::Serving).await;
+    let mut known = None;
+    loop {
+        let role = node.role();
+        if known != Some(role) {
+            let leading = if role == Role::Leader { ServingStatus::Serving } else { ServingStatus::NotServing };
+            reporter.set_service_status("leader", leading).await;
+            known = Some(role);
+        }
+        tokio::time::sleep(ROLE_CHECK).await;
+    }
+}
