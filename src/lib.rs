@@ -4,6 +4,7 @@ pub mod api;
 pub mod audit;
 pub mod book;
 pub mod cli;
+pub mod client;
 pub mod proto;
 pub mod replication;
 pub mod seeded;

@@ -1,0 +1,230 @@
+//! `folio balance`, `statement`, `trial-balance` and `journal`.
+
+use serde_json::{Value, json};
+
+use super::args::{AsOfArgs, BalanceArgs, JournalArgs, Output, StatementArgs, TrialBalanceArgs};
+use super::context::{Context, optional_timestamp, timestamp};
+use super::{CliError, CliResult, output};
+use crate::client::{Failure, FailureKind};
+use crate::proto::v1;
+use crate::proto::v1::audit_service_client::AuditServiceClient;
+
+fn as_of(args: &AsOfArgs) -> CliResult<Option<v1::AsOf>> {
+    use v1::as_of::Kind;
+    let kind = match (&args.at, args.sequence, &args.effective) {
+        (Some(time), _, _) => Kind::Time(timestamp(time)?),
+        (None, Some(sequence), _) => Kind::Sequence(sequence),
+        (None, None, Some(time)) => Kind::Effective(timestamp(time)?),
+        (None, None, None) => return Ok(None),
+    };
+    Ok(Some(v1::AsOf { kind: Some(kind) }))
+}
+
+pub(super) async fn balance(context: &Context, args: BalanceArgs) -> CliResult {
+    let message =
+        v1::GetBalanceRequest { account: args.account, as_of: as_of(&args.as_of)?, read: context.read() };
+    let reply =
+        context.client.audit(message, |mut client, message| async move { client.get_balance(message).await }).await?;
+    let totals = reply.totals.clone().unwrap_or_default();
+    let pairs = [
+        ("account", reply.account.clone()),
+        ("asset", reply.asset.clone()),
+        ("posted", reply.posted.clone()),
+        ("available", reply.available.clone()),
+        ("debits", format!("{} posted, {} pending", totals.debits_posted, totals.debits_pending)),
+        ("credits", format!("{} posted, {} pending", totals.credits_posted, totals.credits_pending)),
+        ("as of journal", reply.as_of_sequence.to_string()),
+    ];
+    let value = json!({
+        "read_point": output::read_point(reply.read_point.as_ref()),
+        "account": reply.account,
+        "asset": reply.asset,
+        "posted": reply.posted,
+        "available": reply.available,
+        "totals": output::totals(reply.totals.as_ref()),
+        "as_of_sequence": reply.as_of_sequence,
+    });
+    output::pairs(context.output, &pairs, &value)
+}
+
+pub(super) async fn statement(context: &Context, args: StatementArgs) -> CliResult {
+    let mut message = v1::GetStatementRequest {
+        account: args.account,
+        from: optional_timestamp(args.from.as_ref())?,
+        to: optional_timestamp(args.to.as_ref())?,
+        read: context.read(),
+        page_size: 1000,
+        page_token: String::new(),
+    };
+    let mut lines = Vec::new();
+    let mut opening = None;
+    let (closing, account, asset, point) = loop {
+        let reply = context
+            .client
+            .audit(message.clone(), |mut client, message| async move { client.get_statement(message).await })
+            .await?;
+        opening.get_or_insert(reply.opening);
+        lines.extend(reply.lines);
+        message.page_token = reply.next_page_token;
+        if message.page_token.is_empty() {
+            break (reply.closing, reply.account, reply.asset, reply.read_point);
+        }
+    };
+    let opening = opening.unwrap_or_default();
+    let mut rows = vec![vec![String::new(), String::new(), "opening".to_owned(), String::new(), String::new(), opening.clone(), String::new()]];
+    rows.extend(lines.iter().map(|line| {
+        vec![
+            line.sequence.to_string(),
+            output::time(line.time.as_ref()),
+            line.event.clone(),
+            output::side(line.side()).to_owned(),
+            line.amount.clone(),
+            line.posted.clone(),
+            line.available.clone(),
+        ]
+    }));
+    rows.push(vec![String::new(), String::new(), "closing".to_owned(), String::new(), String::new(), closing.clone(), String::new()]);
+    let value = json!({
+        "read_point": output::read_point(point.as_ref()),
+        "account": account,
+        "asset": asset,
+        "opening": opening,
+        "lines": lines.iter().map(statement_line).collect::<Vec<Value>>(),
+        "closing": closing,
+    });
+    let headers = ["journal", "time", "event", "side", "amount", "posted", "available"];
+    output::rows(context.output, &headers, rows, &value)
+}
+
+fn statement_line(line: &v1::StatementLine) -> Value {
+    json!({
+        "sequence": line.sequence,
+        "time": output::time(line.time.as_ref()),
+        "event": line.event,
+        "transaction_id": line.transaction_id,
+        "reference": line.reference,
+        "effective_at": output::time(line.effective_at.as_ref()),
+        "side": output::side(line.side()),
+        "amount": line.amount,
+        "is_posted": line.is_posted,
+        "posted": line.posted,
+        "available": line.available,
+    })
+}
+
+/// A trial balance as JSON.
+pub(super) fn trial_balance_value(reply: &v1::GetTrialBalanceResponse) -> Value {
+    let lines: Vec<Value> = reply
+        .lines
+        .iter()
+        .map(|line| {
+            json!({
+                "asset": line.asset,
+                "totals": output::totals(line.totals.as_ref()),
+                "accounts": line.accounts,
+                "is_balanced": line.is_balanced,
+            })
+        })
+        .collect();
+    json!({
+        "read_point": output::read_point(reply.read_point.as_ref()),
+        "as_of_sequence": reply.as_of_sequence,
+        "lines": lines,
+    })
+}
+
+/// A trial balance as rows of a table.
+pub(super) fn trial_balance_rows(reply: &v1::GetTrialBalanceResponse) -> Vec<Vec<String>> {
+    let row = |line: &v1::TrialBalanceLine| {
+        let totals = line.totals.clone().unwrap_or_default();
+        vec![
+            line.asset.clone(),
+            totals.debits_posted,
+            totals.credits_posted,
+            totals.debits_pending,
+            totals.credits_pending,
+            line.accounts.to_string(),
+            if line.is_balanced { "yes" } else { "no" }.to_owned(),
+        ]
+    };
+    reply.lines.iter().map(row).collect()
+}
+
+/// The headers of a trial balance.
+pub(super) const TRIAL_BALANCE_HEADERS: [&str; 7] =
+    ["asset", "debits posted", "credits posted", "debits pending", "credits pending", "accounts", "balanced"];
+
+pub(super) async fn trial_balance(context: &Context, args: TrialBalanceArgs) -> CliResult {
+    let is_whole = args.prefix.is_empty();
+    let message =
+        v1::GetTrialBalanceRequest { prefix: args.prefix, as_of: as_of(&args.as_of)?, read: context.read() };
+    let reply = context
+        .client
+        .audit(message, |mut client, message| async move { client.get_trial_balance(message).await })
+        .await?;
+    let value = trial_balance_value(&reply);
+    output::rows(context.output, &TRIAL_BALANCE_HEADERS, trial_balance_rows(&reply), &value)?;
+    if is_whole && reply.lines.iter().any(|line| !line.is_balanced) {
+        return Err(CliError::Verification("debits and credits differ over the whole book".to_owned()));
+    }
+    Ok(())
+}
+
+pub(super) async fn journal(context: &Context, args: JournalArgs) -> CliResult {
+    let mut next = args.from.max(1);
+    let mut left = args.limit;
+    // A stream that breaks is taken up again where it ended, at the next endpoint.
+    for endpoint in 0..context.client.endpoints() {
+        let Some(channel) = context.client.channel(endpoint) else { continue };
+        let message = v1::StreamJournalRequest {
+            from_sequence: next,
+            follow: args.follow,
+            read: context.read(),
+            limit: left,
+        };
+        let mut client = AuditServiceClient::new(channel).max_decoding_message_size(64 * 1024 * 1024);
+        let Ok(stream) = client.stream_journal(message).await else { continue };
+        let mut stream = stream.into_inner();
+        loop {
+            match stream.message().await {
+                Ok(Some(chunk)) => {
+                    for record in &chunk.records {
+                        print_record(context.output, record)?;
+                        next = record.sequence + 1;
+                        left = left.saturating_sub(u64::from(args.limit > 0));
+                    }
+                }
+                Ok(None) => return Ok(()),
+                Err(_) => break,
+            }
+        }
+    }
+    Err(CliError::Call(Failure::local(
+        FailureKind::Unavailable,
+        format!("no replica streams the journal from sequence {next}; go on with --from {next}"),
+    )))
+}
+
+fn print_record(shape: Output, record: &v1::JournalRecord) -> CliResult {
+    let value = output::journal_record(record);
+    if shape == Output::Json {
+        return output::json_value(&value);
+    }
+    let at = record.at.clone().unwrap_or_default();
+    let mut what = format!("{:>8}  {}  {}", record.sequence, output::time(at.log_time.as_ref()), record.event);
+    for part in [&record.subject, &record.transaction_id] {
+        if !part.is_empty() {
+            what = format!("{what} {part}");
+        }
+    }
+    for posting in &record.postings {
+        what = format!(
+            "{what}\n          {} {} {} {}",
+            output::side(posting.side()),
+            posting.account,
+            posting.amount,
+            posting.asset
+        );
+    }
+    output::pairs(shape, &[("", what)], &value)
+}

@@ -1,0 +1,20 @@
+//! `folio serve`.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{CliError, CliResult};
+use crate::server::{Config, ServeArgs, serve};
+
+/// Serves until the process is asked to stop.
+pub(super) async fn run(args: Box<ServeArgs>) -> CliResult {
+    let config = Config::from_args(*args).map_err(|error| CliError::Usage(error.to_string()))?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            // If the handler cannot be set, only the other signal stops.
+            result = tokio::signal::ctrl_c() => if result.is_err() { std::future::pending::<()>().await; },
+        }
+    };
+    serve(config, stop).await.map_err(|error| CliError::General(error.to_string()))
+}

@@ -1,0 +1,88 @@
+//! `folio status`.
+
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::{CliError, CliResult, output};
+use crate::client::{Failure, FailureKind};
+use crate::proto::v1;
+
+/// A replica's status as JSON.
+pub(super) fn value(status: &v1::GetStatusResponse) -> Value {
+    let members: Vec<Value> = status
+        .members
+        .iter()
+        .map(|member| {
+            json!({
+                "replica_id": member.replica_id,
+                "client_address": member.client_address,
+                "peer_address": member.peer_address,
+                "matched_index": member.matched_index,
+            })
+        })
+        .collect();
+    json!({
+        "cluster_id": status.cluster_id,
+        "replica_id": status.replica_id,
+        "role": status.role,
+        "leader_id": status.leader_id,
+        "leader_address": status.leader_address,
+        "term": status.term,
+        "last_log_index": status.last_log_index,
+        "applied": output::read_point(status.applied.as_ref()),
+        "journal_sequence": status.journal_sequence,
+        "state_hash": status.state_hash,
+        "accounts": status.accounts,
+        "members": members,
+        "engine": status.engine,
+        "version": status.version,
+        "seeded_bug": status.seeded_bug,
+        "purged_index": status.purged_index,
+        "snapshot_index": status.snapshot_index,
+    })
+}
+
+/// A replica's status as a row.
+pub(super) fn row(status: &v1::GetStatusResponse) -> Vec<String> {
+    let applied = status.applied.as_ref().map_or(0, |point| point.log_index);
+    vec![
+        status.replica_id.to_string(),
+        status.role.clone(),
+        status.term.to_string(),
+        status.last_log_index.to_string(),
+        applied.to_string(),
+        status.journal_sequence.to_string(),
+        status.state_hash.chars().take(16).collect(),
+        status.accounts.to_string(),
+    ]
+}
+
+/// The headers of the rows.
+pub(super) const HEADERS: [&str; 8] =
+    ["replica", "role", "term", "log end", "applied", "journal", "state hash", "accounts"];
+
+/// Every endpoint's own status.
+pub(super) async fn run(context: &Context) -> CliResult {
+    let mut rows = Vec::new();
+    let mut values = Vec::new();
+    let mut answered = false;
+    for endpoint in 0..context.client.endpoints() {
+        match context.client.status(endpoint).await {
+            Ok(status) => {
+                answered = true;
+                rows.push(row(&status));
+                values.push(value(&status));
+            }
+            Err(failure) => {
+                let address = context.client.address(endpoint);
+                eprintln!("folio: {address} does not answer: {failure}");
+                values.push(json!({ "address": address, "error": failure.message }));
+            }
+        }
+    }
+    if !answered {
+        let message = "no replica answers; are the endpoints right?";
+        return Err(CliError::Call(Failure::local(FailureKind::Unavailable, message)));
+    }
+    output::rows(context.output, &HEADERS, rows, &json!({ "replicas": values }))
+}

@@ -1,0 +1,194 @@
+//! Several endpoints, one call: to the endpoint that answered last, then to the leader it names, then around.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
+use tonic_types::StatusExt as _;
+
+use super::failure::{Failure, FailureKind, is_retryable, may_have_been_proposed};
+use crate::proto::v1::audit_service_client::AuditServiceClient;
+use crate::proto::v1::cluster_service_client::ClusterServiceClient;
+use crate::proto::v1::ledger_service_client::LedgerServiceClient;
+
+/// Between two attempts at first; doubled up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_millis(200);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The longest that one attempt takes, so that a replica that hangs does not use up the whole time.
+const MAX_ATTEMPT: Duration = Duration::from_secs(3);
+const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
+
+/// How a client reaches a cluster.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// `host:port` of one or more replicas.
+    pub endpoints: Vec<String>,
+    /// The longest that a call takes, attempts and pauses included.
+    pub timeout: Duration,
+}
+
+/// A client. Cheap to share by reference; connections are made when first used and kept.
+#[derive(Debug)]
+pub struct Client {
+    addresses: Vec<String>,
+    channels: Vec<Channel>,
+    preferred: AtomicUsize,
+    timeout: Duration,
+}
+
+impl Client {
+    /// A client of a cluster. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`FailureKind::Malformed`] if there is no endpoint or one is not `host:port`.
+    pub fn new(config: &ClientConfig) -> Result<Client, Failure> {
+        let mut channels = Vec::with_capacity(config.endpoints.len());
+        for address in &config.endpoints {
+            let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| {
+                Failure::local(FailureKind::Malformed, format!("endpoint {address:?} is not host:port: {error}"))
+            })?;
+            channels.push(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect_lazy());
+        }
+        if channels.is_empty() {
+            return Err(Failure::local(FailureKind::Malformed, "no endpoint is given; use --endpoints host:port"));
+        }
+        Ok(Client {
+            addresses: config.endpoints.clone(),
+            channels,
+            preferred: AtomicUsize::new(0),
+            timeout: config.timeout,
+        })
+    }
+
+    /// How many endpoints there are.
+    pub fn endpoints(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// The address of an endpoint.
+    pub fn address(&self, endpoint: usize) -> &str {
+        self.addresses.get(endpoint).map_or("", String::as_str)
+    }
+
+    /// Prefers another endpoint for the next call.
+    pub fn prefer(&self, endpoint: usize) {
+        self.preferred.store(endpoint, Ordering::Relaxed);
+    }
+
+    /// The connection to one endpoint, for calls that are about that replica.
+    pub fn channel(&self, endpoint: usize) -> Option<Channel> {
+        self.channels.get(endpoint).cloned()
+    }
+
+    /// Calls the ledger service. `message` is sent again as it is, so it must carry its request ids.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn ledger<M, R, F>(
+        &self,
+        message: M,
+        call: impl Fn(LedgerServiceClient<Channel>, Request<M>) -> F,
+    ) -> Result<R, Failure>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        self.attempt(message, |channel, request| {
+            call(LedgerServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES), request)
+        })
+        .await
+    }
+
+    /// Calls the audit service.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn audit<M, R, F>(
+        &self,
+        message: M,
+        call: impl Fn(AuditServiceClient<Channel>, Request<M>) -> F,
+    ) -> Result<R, Failure>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        self.attempt(message, |channel, request| {
+            call(AuditServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES), request)
+        })
+        .await
+    }
+
+    /// The status of one endpoint's replica.
+    ///
+    /// # Errors
+    /// [`Failure`] if it does not answer in time.
+    pub async fn status(&self, endpoint: usize) -> Result<crate::proto::v1::GetStatusResponse, Failure> {
+        let Some(channel) = self.channel(endpoint) else {
+            return Err(Failure::local(FailureKind::Other, format!("there is no endpoint {endpoint}")));
+        };
+        let mut client = ClusterServiceClient::new(channel);
+        let call = client.get_status(crate::proto::v1::GetStatusRequest {});
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(Failure::from_status(&status, false)),
+            Err(_) => Err(Failure::local(FailureKind::Unavailable, "the replica did not answer in time")),
+        }
+    }
+
+    async fn attempt<M, R, F>(
+        &self,
+        message: M,
+        call: impl Fn(Channel, Request<M>) -> F,
+    ) -> Result<R, Failure>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let deadline = Instant::now() + self.timeout;
+        let mut pause = FIRST_PAUSE;
+        let mut may_have_happened = false;
+        let mut last = Failure::local(FailureKind::Unavailable, "no replica answered in time");
+        loop {
+            let endpoint = self.preferred.load(Ordering::Relaxed) % self.channels.len();
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(channel) = self.channel(endpoint).filter(|_| !left.is_zero()) else { break };
+            let mut request = Request::new(message.clone());
+            // With one endpoint there is nowhere else to go, so one attempt may take all the time.
+            let attempt = if self.channels.len() == 1 { left } else { left.min(MAX_ATTEMPT) };
+            request.set_timeout(attempt);
+            let status = match tokio::time::timeout(attempt, call(channel, request)).await {
+                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Err(status)) => status,
+                Err(_) => Status::deadline_exceeded(format!("{} did not answer in time", self.address(endpoint))),
+            };
+            may_have_happened |= may_have_been_proposed(&status);
+            last = Failure::from_status(&status, may_have_happened);
+            if !is_retryable(&status) {
+                return Err(last);
+            }
+            self.turn_to_next(endpoint, &status);
+            tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+        if may_have_happened {
+            last.kind = FailureKind::Unknown;
+        }
+        Err(last)
+    }
+
+    /// Prefers the leader that a refusal names, or else the next endpoint.
+    fn turn_to_next(&self, failed: usize, status: &Status) {
+        let details = status.get_error_details();
+        let named = details.error_info().and_then(|info| info.metadata.get("leader_address").cloned());
+        let leader = named.and_then(|named| self.addresses.iter().position(|address| *address == named));
+        let next = match leader {
+            Some(leader) if leader != failed => leader,
+            Some(_) | None => (failed + 1) % self.channels.len(),
+        };
+        self.prefer(next);
+    }
+}

@@ -1,0 +1,10 @@
+//! The client library: one call over several endpoints, with the same request id until there is an answer or the time is up.
+//!
+//! It never invents a request id: whoever asks chose and stored it before. What it returns is one of three: an answer, a refusal that was decided, or
+//! no answer, and then whether anything can have happened.
+
+mod connection;
+mod failure;
+
+pub use connection::{Client, ClientConfig};
+pub use failure::{Failure, FailureKind};
