@@ -11,7 +11,9 @@ use crate::server::ServeArgs;
 fn version() -> &'static str {
     match crate::seeded::chosen() {
         Some(bug) => Box::leak(format!("{} SEEDED BUG: {bug}", env!("CARGO_PKG_VERSION")).into_boxed_str()),
-        None if cfg!(feature = "seeded-bugs") => concat!(env!("CARGO_PKG_VERSION"), " (build with seeded bugs, none chosen)"),
+        None if cfg!(feature = "seeded-bugs") => {
+            concat!(env!("CARGO_PKG_VERSION"), " (build with seeded bugs, none chosen)")
+        }
         None => env!("CARGO_PKG_VERSION"),
     }
 }
@@ -195,7 +197,9 @@ pub(crate) enum ClassArg {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountVerb {
     /// Opens an account.
-    #[command(after_help = "Example: folio account open liabilities:customers:42 --asset USD --class liability --floor -100.00")]
+    #[command(
+        after_help = "Example: folio account open liabilities:customers:42 --asset USD --class liability --floor -100.00"
+    )]
     Open {
         /// The name: segments joined by ':'.
         name: String,
@@ -323,7 +327,9 @@ pub(crate) enum TxVerb {
   folio tx post --debit liabilities:c:1:usd=10.00 --credit assets:fx:usd=10.00 --debit assets:fx:jpy=1500 --credit liabilities:c:1:jpy=1500")]
     Post(PostingArgs),
     /// Reserves a transaction.
-    #[command(after_help = "Example: folio tx try --debit liabilities:c:1=5.00 --credit liabilities:m:1=5.00 --hold 15m")]
+    #[command(
+        after_help = "Example: folio tx try --debit liabilities:c:1=5.00 --credit liabilities:m:1=5.00 --hold 15m"
+    )]
     Try {
         #[command(flatten)]
         postings: PostingArgs,

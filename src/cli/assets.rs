@@ -12,8 +12,9 @@ pub(super) async fn run(context: &Context, verb: AssetVerb) -> CliResult {
         AssetVerb::Register { code, scale, request } => {
             let request_id = request_id(request);
             let message = v1::RegisterAssetRequest { request_id: request_id.clone(), code, scale };
-            let reply =
-                context.client.ledger(message, |mut client, message| async move { client.register_asset(message).await });
+            let reply = context
+                .client
+                .ledger(message, |mut client, message| async move { client.register_asset(message).await });
             let result = reply.await.map(|reply| v1::CommandResult { decision: reply.decision, ..Default::default() });
             context.decided(&request_id, result)
         }

@@ -21,8 +21,7 @@ fn as_of(args: &AsOfArgs) -> CliResult<Option<v1::AsOf>> {
 }
 
 pub(super) async fn balance(context: &Context, args: BalanceArgs) -> CliResult {
-    let message =
-        v1::GetBalanceRequest { account: args.account, as_of: as_of(&args.as_of)?, read: context.read() };
+    let message = v1::GetBalanceRequest { account: args.account, as_of: as_of(&args.as_of)?, read: context.read() };
     let reply =
         context.client.audit(message, |mut client, message| async move { client.get_balance(message).await }).await?;
     let totals = reply.totals.clone().unwrap_or_default();
@@ -71,7 +70,15 @@ pub(super) async fn statement(context: &Context, args: StatementArgs) -> CliResu
         }
     };
     let opening = opening.unwrap_or_default();
-    let mut rows = vec![vec![String::new(), String::new(), "opening".to_owned(), String::new(), String::new(), opening.clone(), String::new()]];
+    let mut rows = vec![vec![
+        String::new(),
+        String::new(),
+        "opening".to_owned(),
+        String::new(),
+        String::new(),
+        opening.clone(),
+        String::new(),
+    ]];
     rows.extend(lines.iter().map(|line| {
         vec![
             line.sequence.to_string(),
@@ -83,7 +90,15 @@ pub(super) async fn statement(context: &Context, args: StatementArgs) -> CliResu
             line.available.clone(),
         ]
     }));
-    rows.push(vec![String::new(), String::new(), "closing".to_owned(), String::new(), String::new(), closing.clone(), String::new()]);
+    rows.push(vec![
+        String::new(),
+        String::new(),
+        "closing".to_owned(),
+        String::new(),
+        String::new(),
+        closing.clone(),
+        String::new(),
+    ]);
     let value = json!({
         "read_point": output::read_point(point.as_ref()),
         "account": account,
@@ -156,8 +171,7 @@ pub(super) const TRIAL_BALANCE_HEADERS: [&str; 7] =
 
 pub(super) async fn trial_balance(context: &Context, args: TrialBalanceArgs) -> CliResult {
     let is_whole = args.prefix.is_empty();
-    let message =
-        v1::GetTrialBalanceRequest { prefix: args.prefix, as_of: as_of(&args.as_of)?, read: context.read() };
+    let message = v1::GetTrialBalanceRequest { prefix: args.prefix, as_of: as_of(&args.as_of)?, read: context.read() };
     let reply = context
         .client
         .audit(message, |mut client, message| async move { client.get_trial_balance(message).await })
@@ -176,12 +190,8 @@ pub(super) async fn journal(context: &Context, args: JournalArgs) -> CliResult {
     // A stream that breaks is taken up again where it ended, at the next endpoint.
     for endpoint in 0..context.client.endpoints() {
         let Some(channel) = context.client.channel(endpoint) else { continue };
-        let message = v1::StreamJournalRequest {
-            from_sequence: next,
-            follow: args.follow,
-            read: context.read(),
-            limit: left,
-        };
+        let message =
+            v1::StreamJournalRequest { from_sequence: next, follow: args.follow, read: context.read(), limit: left };
         let mut client = AuditServiceClient::new(channel).max_decoding_message_size(64 * 1024 * 1024);
         let Ok(stream) = client.stream_journal(message).await else { continue };
         let mut stream = stream.into_inner();

@@ -36,11 +36,7 @@ impl Context {
     }
 
     /// Prints what was decided, with the request id. Without an answer the id is printed too, because repeating it is what to do.
-    pub(crate) fn decided(
-        &self,
-        request_id: &str,
-        result: Result<v1::CommandResult, Failure>,
-    ) -> CliResult {
+    pub(crate) fn decided(&self, request_id: &str, result: Result<v1::CommandResult, Failure>) -> CliResult {
         let result = match result {
             Ok(result) => result,
             Err(failure) => {
@@ -126,9 +122,8 @@ pub(crate) fn metadata(pairs: &[String]) -> CliResult<HashMap<String, String>> {
 /// A time such as 2026-01-31 or 2026-01-31T12:00:00Z.
 pub(crate) fn timestamp(text: &str) -> CliResult<Timestamp> {
     let with_time = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    Timestamp::from_str(&with_time).map_err(|_| {
-        CliError::Usage(format!("{text:?} is not a time; write 2026-01-31 or 2026-01-31T12:00:00Z"))
-    })
+    Timestamp::from_str(&with_time)
+        .map_err(|_| CliError::Usage(format!("{text:?} is not a time; write 2026-01-31 or 2026-01-31T12:00:00Z")))
 }
 
 /// A time that may be left out.

@@ -6,8 +6,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 use prost_types::Timestamp;
 use serde_json::{Value, json};
 
-use super::args::Output;
 use super::CliResult;
+use super::args::Output;
 use crate::proto::v1;
 
 /// Prints on standard output. A reader that closed its end ends the command quietly.

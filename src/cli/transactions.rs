@@ -18,10 +18,8 @@ fn details(args: DetailArgs) -> CliResult<Option<v1::Details>> {
 }
 
 fn postings(debits: &[String], credits: &[String]) -> CliResult<Vec<v1::Posting>> {
-    let sides = debits
-        .iter()
-        .map(|text| (v1::Side::Debit, text))
-        .chain(credits.iter().map(|text| (v1::Side::Credit, text)));
+    let sides =
+        debits.iter().map(|text| (v1::Side::Debit, text)).chain(credits.iter().map(|text| (v1::Side::Credit, text)));
     sides
         .map(|(side, text)| match text.split_once('=') {
             Some((account, amount)) => Ok(v1::Posting {
@@ -78,10 +76,8 @@ pub(super) async fn run(context: &Context, verb: TxVerb) -> CliResult {
         }
         TxVerb::Cancel { transaction_id, request } => {
             let request_id = request_id(request);
-            let message = v1::CancelTransactionRequest {
-                request_id: request_id.clone(),
-                transaction_id: transaction_id.clone(),
-            };
+            let message =
+                v1::CancelTransactionRequest { request_id: request_id.clone(), transaction_id: transaction_id.clone() };
             let reply = context
                 .client
                 .ledger(message, |mut client, message| async move { client.cancel_transaction(message).await });

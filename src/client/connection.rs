@@ -139,11 +139,7 @@ impl Client {
         }
     }
 
-    async fn attempt<M, R, F>(
-        &self,
-        message: M,
-        call: impl Fn(Channel, Request<M>) -> F,
-    ) -> Result<R, Failure>
+    async fn attempt<M, R, F>(&self, message: M, call: impl Fn(Channel, Request<M>) -> F) -> Result<R, Failure>
     where
         M: Clone,
         F: Future<Output = Result<Response<R>, Status>>,

@@ -59,7 +59,11 @@ impl Failure {
             Code::AlreadyExists | Code::FailedPrecondition => FailureKind::Rejected,
             Code::ResourceExhausted if !may_have_happened => FailureKind::Unavailable,
             Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Cancelled | Code::Unknown => {
-                if may_have_happened { FailureKind::Unknown } else { FailureKind::Unavailable }
+                if may_have_happened {
+                    FailureKind::Unknown
+                } else {
+                    FailureKind::Unavailable
+                }
             }
             Code::Ok
             | Code::PermissionDenied

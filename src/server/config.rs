@@ -124,10 +124,9 @@ const MAX_MEMBERS: usize = 9;
 const MIN_SNAPSHOT_ENTRIES: u64 = 16;
 
 fn read_file(path: &Path) -> Result<FileConfig, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    toml::from_str(&text)
-        .map_err(|error| ConfigError::Invalid { path: path.to_owned(), detail: error.to_string() })
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| ConfigError::Invalid { path: path.to_owned(), detail: error.to_string() })
 }
 
 fn wrong(what: &'static str, value: impl ToString, problem: impl ToString) -> ConfigError {
@@ -198,7 +197,9 @@ impl Config {
         check_loopback(own, allowed)?;
         let engine = args.engine.or(file.engine).unwrap_or_else(|| EngineKind::default().name().to_owned());
         let engine = match EngineKind::from_str(&engine) {
-            Ok(EngineKind::Memory) => return Err(wrong("engine", engine, "the memory engine keeps nothing; use fjall or sled")),
+            Ok(EngineKind::Memory) => {
+                return Err(wrong("engine", engine, "the memory engine keeps nothing; use fjall or sled"));
+            }
             Ok(kind) => kind,
             Err(problem) => return Err(wrong("engine", engine, problem)),
         };

@@ -172,13 +172,13 @@ async fn serve_on(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| ServeError::Service(format!("reflection: {error}")))?;
-    let for_peers = Server::builder()
-        .tcp_nodelay(true)
-        .add_service(node.peer_service())
-        .serve_with_incoming_shutdown(TcpListenerStream::new(peers), async move {
+    let for_peers = Server::builder().tcp_nodelay(true).add_service(node.peer_service()).serve_with_incoming_shutdown(
+        TcpListenerStream::new(peers),
+        async move {
             // An error means that the sender is gone, which is a stop as well.
             let _ = stopped.wait_for(|stopped| *stopped).await;
-        });
+        },
+    );
     let for_clients = Server::builder()
         .tcp_nodelay(true)
         .max_concurrent_streams(MAX_STREAMS)

@@ -93,9 +93,8 @@ impl Day {
         }
         let commands = operations.into_iter().map(|operation| v1::Command { operation: Some(operation) }).collect();
         let message = v1::ExecuteBatchRequest { commands, atomic_request_id: String::new() };
-        let reply = client
-            .ledger(message, |mut client, message| async move { client.execute_batch(message).await })
-            .await?;
+        let reply =
+            client.ledger(message, |mut client, message| async move { client.execute_batch(message).await }).await?;
         match reply.results.iter().find_map(|result| result.refusal.as_ref()) {
             Some(refusal) => Err(CliError::General(format!("the day does not open: {}", refusal.message))),
             None => Ok(Day),
@@ -245,8 +244,7 @@ impl Teller {
 
     async fn refund(&self) -> CliResult {
         let Some(original_id) = self.sale().await? else { return Ok(()) };
-        let request =
-            v1::ReverseTransactionRequest { request_id: fresh_id(), original_id, ..Default::default() };
+        let request = v1::ReverseTransactionRequest { request_id: fresh_id(), original_id, ..Default::default() };
         if self.book(Operation::ReverseTransaction(request)).await?.is_some() {
             Tally::add(&self.tally.reversed);
         }
@@ -256,8 +254,7 @@ impl Teller {
     /// Dollars against yen or bitcoin: four postings over two assets, all or none.
     async fn exchange(&self) -> CliResult {
         let who = self.below(CUSTOMERS);
-        let (asset, amount) =
-            if self.below(2) == 0 { ("jpy", self.below(9_000) + 1) } else { ("btc", 0) };
+        let (asset, amount) = if self.below(2) == 0 { ("jpy", self.below(9_000) + 1) } else { ("btc", 0) };
         let amount = if asset == "jpy" { amount.to_string() } else { format!("0.{:08}", self.below(9_999) + 1) };
         let postings = vec![
             posting(Side::Debit, &customer(who, "usd"), "10.00"),

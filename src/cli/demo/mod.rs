@@ -64,7 +64,10 @@ pub(super) async fn run(args: DemoArgs, shape: Output) -> CliResult {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let (killed, failover) = kill_leader(&mut cluster, &day, &tally).await?;
-    bar.println(format!("Replica {killed}, the leader, was killed; {} ms later the next one took payments", failover.as_millis()));
+    bar.println(format!(
+        "Replica {killed}, the leader, was killed; {} ms later the next one took payments",
+        failover.as_millis()
+    ));
     tokio::time::sleep(RESTART_AFTER).await;
     cluster.start_replica(killed)?;
     while let Some(result) = tellers.join_next().await {
@@ -75,7 +78,10 @@ pub(super) async fn run(args: DemoArgs, shape: Output) -> CliResult {
     let proof = verify::verify(&cluster, &client(&cluster)?).await?;
     report(shape, &tally, &proof, killed, failover)?;
     if args.keep {
-        say(shape, &format!("\nThe cluster stays up. Talk to it:\n  export FOLIO_ENDPOINTS={}", cluster.endpoints().join(",")));
+        say(
+            shape,
+            &format!("\nThe cluster stays up. Talk to it:\n  export FOLIO_ENDPOINTS={}", cluster.endpoints().join(",")),
+        );
         say(shape, "  folio status\n  folio trial-balance\n  folio account list");
         say(shape, &format!("Stop it with: kill {}", cluster.process_ids().join(" ")));
         cluster.keep();
@@ -135,8 +141,17 @@ fn report(shape: Output, tally: &Tally, proof: &verify::Proof, killed: usize, fa
     output::rows(shape, &super::status::HEADERS, rows, &value)?;
     println!("\nWhat happened");
     let names = [
-        "transactions", "confirmed", "cancelled", "expired", "reversed", "rejected", "replayed", "unknown",
-        "failover_ms", "trial_balance_zero", "replicas_agree",
+        "transactions",
+        "confirmed",
+        "cancelled",
+        "expired",
+        "reversed",
+        "rejected",
+        "replayed",
+        "unknown",
+        "failover_ms",
+        "trial_balance_zero",
+        "replicas_agree",
     ];
     let pairs: Vec<(&str, String)> =
         names.iter().map(|name| (*name, value.get(*name).map(ToString::to_string).unwrap_or_default())).collect();

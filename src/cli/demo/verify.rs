@@ -42,16 +42,14 @@ async fn settled(client: &Client) -> CliResult<Vec<v1::GetStatusResponse>> {
 
 pub(super) async fn verify(cluster: &Cluster, client: &Client) -> CliResult<Proof> {
     let message = v1::GetTrialBalanceRequest::default();
-    let trial_balance = client
-        .audit(message, |mut client, message| async move { client.get_trial_balance(message).await })
-        .await?;
+    let trial_balance =
+        client.audit(message, |mut client, message| async move { client.get_trial_balance(message).await }).await?;
     let mut trial_balance_zero = is_zero(&trial_balance);
     let statuses = settled(client).await?;
     let mut replicas_agree = statuses.len() == client.endpoints();
     if let Some(first) = statuses.first() {
-        replicas_agree &= statuses
-            .iter()
-            .all(|status| applied(status) == applied(first) && status.state_hash == first.state_hash);
+        replicas_agree &=
+            statuses.iter().all(|status| applied(status) == applied(first) && status.state_hash == first.state_hash);
     }
     for endpoint in cluster.endpoints() {
         let own = own_trial_balance(&endpoint).await?;
