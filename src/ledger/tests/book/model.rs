@@ -2,6 +2,9 @@
 //!
 //! It shares the core's vocabulary (commands, answers) and none of its code: amounts are minor units in `i128` and `u128`, contents are lists of texts.
 
+mod content;
+mod transactions;
+
 use std::collections::BTreeMap;
 
 use ledger::account::{Class, Floor, Side};
@@ -15,15 +18,9 @@ use ledger::{
     TransactionState,
 };
 
-const MAX: u128 = (1 << 96) - 1;
+use content::{Content, differences, minor};
 
-/// A command's content: its kind, then each field with its value as text. A field that ends in `#` counts a list: where two counts
-/// differ, the list's own fields are not compared.
-#[derive(Debug, Clone, PartialEq)]
-struct Content {
-    kind: &'static str,
-    fields: Vec<(String, String)>,
-}
+const MAX: u128 = (1 << 96) - 1;
 
 #[derive(Debug, Clone)]
 struct ModelAccount {
@@ -115,44 +112,6 @@ fn balance(minor: i128, scale: u32) -> Balance {
     Balance::parse(&text(minor, scale)).unwrap()
 }
 
-/// A written value without the zeros that do not count.
-fn trimmed(written: &str) -> String {
-    let trimmed = match written.contains('.') {
-        true => written.trim_end_matches('0').trim_end_matches('.'),
-        false => written,
-    };
-    let unsigned = trimmed.trim_start_matches('-').trim_start_matches('0');
-    if unsigned.is_empty() { "0".into() } else { trimmed.into() }
-}
-
-/// Minor units at `scale` of a written value, from its text.
-fn minor(written: &str, scale: u32) -> Result<u128, AmountError> {
-    let (whole, fraction) = written.split_once('.').unwrap_or((written, ""));
-    if fraction.len() > scale as usize {
-        return Err(AmountError::ScaleExceeded);
-    }
-    let digits = format!("{whole}{fraction}{}", "0".repeat(scale as usize - fraction.len()));
-    match digits.trim_start_matches('0') {
-        "" => Ok(0),
-        digits if digits.len() > 29 => Err(AmountError::OutOfRange),
-        digits => digits.parse::<u128>().ok().filter(|minor| *minor <= MAX).ok_or(AmountError::OutOfRange),
-    }
-}
-
-fn floor_text(floor: Floor) -> String {
-    match floor {
-        Floor::Unlimited => "unlimited".into(),
-        Floor::AtLeast(least) => trimmed(&least.to_string()),
-    }
-}
-
-fn amounts_text(amounts: Option<&Vec<Amount>>) -> String {
-    match amounts {
-        None => "all".into(),
-        Some(amounts) => format!("{:?}", amounts.iter().map(|one| trimmed(&one.to_string())).collect::<Vec<_>>()),
-    }
-}
-
 impl ModelAccount {
     fn normal(&self) -> usize {
         normal(self.class)
@@ -204,86 +163,6 @@ impl Model {
 
     fn scale_of(&self, account: usize) -> u32 {
         self.assets[self.accounts[account].asset].1
-    }
-
-    fn content(&self, operation: &Operation) -> Content {
-        let mut fields: Vec<(String, String)> = Vec::new();
-        let mut add = |name: &str, value: String| fields.push((name.to_string(), value));
-        match operation {
-            Operation::RegisterAsset(register) => {
-                add("code", register.code.to_string());
-                add("scale", register.scale.digits().to_string());
-            }
-            Operation::OpenAccount(open) => {
-                add("name", open.name.to_string());
-                add("asset", open.asset.to_string());
-                add("class", format!("{:?}", open.class));
-                add("floor", floor_text(open.floor));
-                add("ceiling", open.ceiling.map_or("none".into(), |ceiling| trimmed(&ceiling.to_string())));
-                add("metadata", format!("{:?}", open.metadata));
-            }
-            Operation::SetLimits(limits) => {
-                add("account", self.ref_text(&limits.account));
-                add("floor", limits.floor.map_or("keep".into(), floor_text));
-                add(
-                    "ceiling",
-                    match limits.ceiling {
-                        CeilingChange::Keep => "keep".into(),
-                        CeilingChange::Remove => "remove".into(),
-                        CeilingChange::Set(ceiling) => trimmed(&ceiling.to_string()),
-                    },
-                );
-            }
-            Operation::Freeze(account) | Operation::Unfreeze(account) | Operation::Close(account) => {
-                add("account", self.ref_text(account));
-            }
-            Operation::Post(post) => {
-                add("transaction_id", post.transaction.to_string());
-                fields.extend(self.posting_fields(&post.postings));
-                fields.extend(detail_fields(&post.details));
-            }
-            Operation::Try(attempt) => {
-                add("transaction_id", attempt.transaction.to_string());
-                fields.extend(self.posting_fields(&attempt.postings));
-                fields.extend(detail_fields(&attempt.details));
-                fields.push(("timeout".into(), format!("{:?}", attempt.timeout)));
-            }
-            Operation::Confirm(confirm) => {
-                add("transaction_id", confirm.transaction.to_string());
-                add("amounts", amounts_text(confirm.amounts.as_ref()));
-            }
-            Operation::Cancel(transaction) => add("transaction_id", transaction.to_string()),
-            Operation::Reverse(reverse) => {
-                add("transaction_id", reverse.transaction.to_string());
-                add("original_id", reverse.original.to_string());
-                add("amounts", amounts_text(reverse.amounts.as_ref()));
-                fields.extend(detail_fields(&reverse.details));
-            }
-            Operation::Atomic(items) => {
-                add("commands#", items.len().to_string());
-                for (position, item) in items.iter().enumerate() {
-                    let content = self.content(&item.operation);
-                    fields.push((format!("commands[{position}].request_id"), item.request.to_string()));
-                    fields.push((format!("commands[{position}].operation"), content.kind.into()));
-                    for (name, value) in content.fields {
-                        fields.push((format!("commands[{position}].{name}"), value));
-                    }
-                }
-            }
-        }
-        Content { kind: operation.name(), fields }
-    }
-
-    fn posting_fields(&self, postings: &[Posting]) -> Vec<(String, String)> {
-        let mut fields = vec![("postings#".to_string(), postings.len().to_string())];
-        for (position, posting) in postings.iter().enumerate() {
-            let mut add = |name: &str, value| fields.push((format!("postings[{position}].{name}"), value));
-            add("account", self.ref_text(&posting.account));
-            add("side", format!("{:?}", posting.side));
-            add("amount", trimmed(&posting.amount.to_string()));
-            add("asset", posting.asset.map_or(String::new(), |code| code.to_string()));
-        }
-        fields
     }
 
     /// Applies one command of an entry, and answers.
@@ -624,273 +503,6 @@ impl Model {
         self.booked(Accepted::Closed, None)
     }
 
-    fn existing(&self, id: TransactionId, content: &Content) -> Option<Judged> {
-        let transaction = self.transactions.get(&id)?;
-        let Some(first) = &transaction.content else { return Some(Err(Rejection::CancelledBeforeTry(id))) };
-        let fields = differences(first, content);
-        Some(if fields.is_empty() {
-            repeated(transaction.accepted.clone(), transaction.created, Some(transaction.state))
-        } else {
-            Err(Rejection::TransactionExistsDifferent(fields))
-        })
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn create(
-        &mut self,
-        id: TransactionId,
-        accepted: Accepted,
-        point: Point,
-        content: &Content,
-        postings: Vec<(usize, usize, u128)>,
-        deadline: Option<LogTime>,
-        reversal: bool,
-    ) -> Judged {
-        let tried = matches!(accepted, Accepted::Tried(..));
-        let state = if tried { TransactionState::Tried } else { TransactionState::Confirmed };
-        let transaction = ModelTransaction {
-            state,
-            content: Some(content.clone()),
-            accepted: accepted.clone(),
-            created: (self.sequence + 1, point),
-            resolved: None,
-            deadline: deadline.map(|deadline| deadline.0),
-            confirmed: if tried { Vec::new() } else { postings.iter().map(|posting| posting.2).collect() },
-            reversed: vec![0; postings.len()],
-            postings,
-            reversal,
-        };
-        self.transactions.insert(id, transaction);
-        self.booked(accepted, Some(state))
-    }
-
-    fn lines(&self, postings: &[Posting]) -> Result<Vec<(usize, usize, u128)>, Rejection> {
-        let mut lines: Vec<(usize, usize, u128)> = Vec::new();
-        for posting in postings {
-            let number = self.find(&posting.account)?;
-            let (code, _, _) = self.assets[self.accounts[number].asset];
-            if let Some(stated) = posting.asset
-                && stated != code
-            {
-                let account = self.accounts[number].name.clone();
-                return Err(Rejection::AssetMismatch { account, holds: code, stated });
-            }
-            let units = self.scaled(&posting.amount.to_string(), self.accounts[number].asset)?;
-            lines.push((number, side(posting.side), units.unsigned_abs()));
-        }
-        for (position, (number, on, _)) in lines.iter().enumerate() {
-            if lines[..position].iter().any(|(other, side, _)| other == number && side != on) {
-                return Err(Rejection::InvalidArgument(ledger::shape::Violation {
-                    field: format!("postings[{position}].account"),
-                    problem: "stands on both sides".into(),
-                }));
-            }
-        }
-        let asset = |line: &(usize, usize, u128)| self.accounts[line.0].asset;
-        if lines.len() == 2 && asset(&lines[0]) != asset(&lines[1]) {
-            return Err(Rejection::AssetMismatch {
-                account: self.accounts[lines[1].0].name.clone(),
-                holds: self.assets[asset(&lines[1])].0,
-                stated: self.assets[asset(&lines[0])].0,
-            });
-        }
-        self.balanced(&lines)?;
-        Ok(lines)
-    }
-
-    fn balanced(&self, lines: &[(usize, usize, u128)]) -> Result<(), Rejection> {
-        for (number, (code, scale, _)) in self.assets.iter().enumerate() {
-            let sum = |on: usize| -> u128 {
-                let here = lines.iter().filter(|line| self.accounts[line.0].asset == number && line.1 == on);
-                here.map(|line| line.2).sum()
-            };
-            let (debits, credits) = (sum(0), sum(1));
-            if debits != credits {
-                let write = |units| text(plain(units), *scale);
-                return Err(Rejection::Unbalanced { asset: *code, debits: write(debits), credits: write(credits) });
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks and books lines, posted or pending.
-    fn book(&mut self, lines: &[(usize, usize, u128)], post: bool) -> Result<(), Rejection> {
-        for (number, _, _) in lines {
-            let account = &self.accounts[*number];
-            if account.closed {
-                return Err(Rejection::AccountClosed(account.name.clone()));
-            }
-            if account.frozen {
-                return Err(Rejection::AccountFrozen(account.name.clone()));
-            }
-        }
-        let mut after = self.accounts.clone();
-        for (number, on, units) in lines {
-            let account = &mut after[*number];
-            let totals = if post { &mut account.posted } else { &mut account.pending };
-            totals[*on] += units;
-            if account.pending.iter().chain(&account.posted).sum::<u128>() > MAX {
-                return Err(Rejection::BalanceOverflow(account.name.clone()));
-            }
-        }
-        for (number, on, _) in lines {
-            let (before, account) = (&self.accounts[*number], &after[*number]);
-            if let Some(floor) = account.floor
-                && *on != account.normal()
-                && account.available() < floor
-            {
-                let scale = self.scale_of(*number);
-                let needed = lines.iter().filter(|line| line.0 == *number).map(|line| line.2).sum();
-                return Err(Rejection::InsufficientFunds(Box::new(InsufficientFunds {
-                    account: account.name.clone(),
-                    available: balance(before.available(), scale),
-                    needed: amount(needed, scale),
-                    floor: balance(floor, scale),
-                })));
-            }
-        }
-        for (number, on, _) in lines {
-            if *on == after[*number].normal() {
-                self.check_ceiling(&after[*number])?;
-            }
-        }
-        self.accounts = after;
-        Ok(())
-    }
-
-    fn confirm(&mut self, point: Point, id: TransactionId, amounts: Option<&Vec<Amount>>) -> Judged {
-        let Some(transaction) = self.transactions.get(&id).cloned() else {
-            return Err(Rejection::TransactionNotFound(id));
-        };
-        match transaction.state {
-            TransactionState::Cancelled => Err(Rejection::AlreadyCancelled(id)),
-            TransactionState::Expired => {
-                let deadline = LogTime(transaction.deadline.unwrap());
-                Err(Rejection::TransactionExpired { transaction: id, deadline })
-            }
-            TransactionState::Confirmed => {
-                let booked: Vec<String> = (transaction.postings.iter().zip(&transaction.confirmed))
-                    .map(|((account, _, _), units)| trimmed(&text(plain(*units), self.scale_of(*account))))
-                    .collect();
-                let same = match amounts {
-                    Some(amounts) => amounts.iter().map(|one| trimmed(&one.to_string())).collect::<Vec<_>>() == booked,
-                    None => transaction.postings.iter().map(|posting| posting.2).eq(transaction.confirmed),
-                };
-                if !same {
-                    return Err(Rejection::ConfirmDiffers(id));
-                }
-                let first = transaction.resolved.unwrap_or(transaction.created);
-                repeated(Accepted::Confirmed(id), first, Some(TransactionState::Confirmed))
-            }
-            TransactionState::Tried => {
-                let part = match amounts {
-                    None => transaction.postings.iter().map(|posting| posting.2).collect(),
-                    Some(amounts) => self.part(&transaction, amounts)?,
-                };
-                self.end(id, TransactionState::Confirmed, Some(&part), (self.sequence + 1, point));
-                self.booked(Accepted::Confirmed(id), Some(TransactionState::Confirmed))
-            }
-        }
-    }
-
-    fn part(&self, transaction: &ModelTransaction, amounts: &[Amount]) -> Result<Vec<u128>, Rejection> {
-        let (expected, given) = (transaction.postings.len(), amounts.len());
-        if expected != given {
-            return Err(Rejection::AmountCount { expected: expected as u32, given: given as u32 });
-        }
-        let mut lines = Vec::new();
-        for (position, ((account, on, reserved), asked)) in transaction.postings.iter().zip(amounts).enumerate() {
-            let units = self.scaled(&asked.to_string(), self.accounts[*account].asset)?.unsigned_abs();
-            if units > *reserved {
-                let scale = self.scale_of(*account);
-                return Err(Rejection::ExceedsReserved {
-                    posting: position as u32,
-                    reserved: amount(*reserved, scale),
-                    asked: amount(units, scale),
-                });
-            }
-            lines.push((*account, *on, units));
-        }
-        self.balanced(&lines)?;
-        Ok(lines.into_iter().map(|line| line.2).collect())
-    }
-
-    fn cancel(&mut self, point: Point, id: TransactionId) -> Judged {
-        let Some(transaction) = self.transactions.get(&id) else {
-            let tombstone = ModelTransaction {
-                state: TransactionState::Cancelled,
-                content: None,
-                accepted: Accepted::CancelledEmpty(id),
-                created: (self.sequence + 1, point),
-                resolved: Some((self.sequence + 1, point)),
-                deadline: None,
-                postings: Vec::new(),
-                confirmed: Vec::new(),
-                reversed: Vec::new(),
-                reversal: false,
-            };
-            self.transactions.insert(id, tombstone);
-            return self.booked(Accepted::CancelledEmpty(id), Some(TransactionState::Cancelled));
-        };
-        match transaction.state {
-            TransactionState::Confirmed => Err(Rejection::AlreadyConfirmed(id)),
-            TransactionState::Expired => unchanged(Accepted::CancelledExpired(id), Some(TransactionState::Expired)),
-            TransactionState::Cancelled => {
-                let empty = transaction.content.is_none();
-                let accepted = if empty { Accepted::CancelledEmpty(id) } else { Accepted::Cancelled(id) };
-                repeated(accepted, transaction.resolved.unwrap(), Some(TransactionState::Cancelled))
-            }
-            TransactionState::Tried => {
-                self.end(id, TransactionState::Cancelled, None, (self.sequence + 1, point));
-                self.booked(Accepted::Cancelled(id), Some(TransactionState::Cancelled))
-            }
-        }
-    }
-
-    /// The lines of a reversal, checked but for the accounts.
-    fn reversal(
-        &self,
-        id: TransactionId,
-        amounts: Option<&Vec<Amount>>,
-    ) -> Result<Vec<(usize, usize, u128)>, Rejection> {
-        let original = self.transactions.get(&id).ok_or(Rejection::TransactionNotFound(id))?;
-        match original.state {
-            TransactionState::Tried => return Err(Rejection::NotConfirmed(id)),
-            TransactionState::Cancelled => return Err(Rejection::AlreadyCancelled(id)),
-            TransactionState::Expired => {
-                let deadline = LogTime(original.deadline.unwrap());
-                return Err(Rejection::TransactionExpired { transaction: id, deadline });
-            }
-            TransactionState::Confirmed if original.reversal => return Err(Rejection::ReversalOfReversal(id)),
-            TransactionState::Confirmed => {}
-        }
-        let (expected, given) = (original.postings.len(), amounts.map_or(original.postings.len(), Vec::len));
-        if expected != given {
-            return Err(Rejection::AmountCount { expected: expected as u32, given: given as u32 });
-        }
-        let mut lines = Vec::new();
-        for (position, (account, on, _)) in original.postings.iter().enumerate() {
-            let units = match amounts {
-                Some(amounts) => self.scaled(&amounts[position].to_string(), self.accounts[*account].asset)?,
-                None => plain(original.confirmed[position]),
-            };
-            lines.push((*account, 1 - on, units.unsigned_abs()));
-        }
-        for (position, (account, _, units)) in lines.iter().enumerate() {
-            let remaining = original.confirmed[position] - original.reversed[position];
-            if *units > remaining {
-                let scale = self.scale_of(*account);
-                return Err(Rejection::AlreadyReversed {
-                    posting: position as u32,
-                    remaining: amount(remaining, scale),
-                    asked: amount(*units, scale),
-                });
-            }
-        }
-        self.balanced(&lines)?;
-        Ok(lines)
-    }
-
     /// Whether the core's book says the same of every account and transaction.
     pub fn check_same(&self, book: &crate::memory::MemoryRecords) {
         assert_eq!((self.time, self.sequence), (book.head.time.0, book.head.sequence.0));
@@ -911,14 +523,6 @@ impl Model {
     }
 }
 
-fn detail_fields(details: &Details) -> Vec<(String, String)> {
-    vec![
-        ("reference".into(), details.reference.clone()),
-        ("metadata".into(), format!("{:?}", details.metadata)),
-        ("effective_at".into(), format!("{:?}", details.effective_at)),
-    ]
-}
-
 fn refused(rejection: Rejection) -> Verdict {
     Verdict { outcome: Outcome::Rejected(rejection), sequence: None, replay_of: None, state: None }
 }
@@ -930,32 +534,4 @@ fn unchanged(accepted: Accepted, state: Option<TransactionState>) -> Judged {
 fn repeated(accepted: Accepted, first: (u64, Point), state: Option<TransactionState>) -> Judged {
     let outcome = Outcome::Accepted(accepted);
     Ok(Verdict { outcome, sequence: Some(first.0), replay_of: Some(first.1), state })
-}
-
-/// The names of the fields that differ, in the order of the first content.
-fn differences(first: &Content, second: &Content) -> Vec<String> {
-    if first.kind != second.kind {
-        return vec!["operation".into()];
-    }
-    let value = |content: &Content, name: &str| {
-        content.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.clone())
-    };
-    let mut names: Vec<String> = Vec::new();
-    let mut dropped: Vec<String> = Vec::new();
-    for (name, left) in &first.fields {
-        if dropped.iter().any(|prefix| name.starts_with(prefix.as_str())) || value(second, name).as_ref() == Some(left)
-        {
-            continue;
-        }
-        if let Some(list) = name.strip_suffix('#') {
-            dropped.push(format!("{list}["));
-            names.push(list.to_string());
-        } else {
-            if let Some(item) = name.strip_suffix("operation") {
-                dropped.push(item.to_string());
-            }
-            names.push(name.clone());
-        }
-    }
-    names
 }
