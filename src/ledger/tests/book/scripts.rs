@@ -74,3 +74,22 @@ mod book {
         assets
     }
 }
+
+/// A script that no test runs shows nothing, and a row that the promises do not name cannot be found.
+#[test]
+fn every_script_is_run_and_every_row_is_named() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let promises = std::fs::read_to_string(folder.join("../../docs/semantics.md")).unwrap();
+    let mut count = 0;
+    for part in ["tcc", "refusals", "book"] {
+        for file in std::fs::read_dir(folder.join("tests/scripts").join(part)).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            let stem = name.strip_suffix(".txt").unwrap_or_else(|| panic!("{name} is no script"));
+            let listed = include_str!("scripts.rs").lines().any(|line| line.trim() == stem);
+            assert!(listed, "script {part}/{stem} is not run");
+            assert!(promises.contains(&format!("`{part}/{stem}`")), "docs/semantics.md does not name {part}/{stem}");
+            count += 1;
+        }
+    }
+    assert!(count >= 40);
+}
