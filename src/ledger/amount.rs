@@ -327,7 +327,7 @@ impl Balance {
             return None;
         }
         let moved = self.0.mantissa() + sign * amount.0.mantissa();
-        Balance::new(moved < 0, moved.unsigned_abs(), self.0.scale())
+        Balance::new(moved.is_negative(), moved.unsigned_abs(), self.0.scale())
     }
 }
 
