@@ -4,5 +4,18 @@
 //! published promises. It must never depend on the ledger, nor trust a server's word where the clients' words suffice.
 //!
 //! - [`history`]: what a run leaves behind, and its Jepsen EDN form.
+//! - [`precedence`]: the order in which a command is checked, in tables that the model walks.
+//! - [`model`]: the whole ledger once more, as simply as it can be said.
+//! - [`timeline`]: the history in the order of the log, with what nobody heard of put at its place.
+//! - [`checks`]: one file per promise; [`checks::check`] runs them all.
+//! - [`verdict`]: valid, invalid with the smallest piece of history that shows it, or unknown.
 
+pub mod checks;
 pub mod history;
+pub mod model;
+pub mod precedence;
+pub mod timeline;
+pub mod verdict;
+
+pub use checks::{Demands, check};
+pub use verdict::{Finding, Verdict, Violation};
