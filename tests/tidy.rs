@@ -1,0 +1,117 @@
+//! Quality checks that a text search can make: walls between layers, lengths of files, numbered invariants, a script per operation. They only look;
+//! they never edit.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of the project") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn sources() -> Vec<(String, String)> {
+    rust_files(&root().join("src"))
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(&path).unwrap())
+        })
+        .collect()
+}
+
+/// Lines of code that name something, comments left out.
+fn naming(text: &str, word: &str) -> usize {
+    text.lines().filter(|line| !line.trim_start().starts_with("//") && line.contains(word)).count()
+}
+
+fn assert_only_in(word: &str, allowed: &[&str]) {
+    for (name, text) in sources() {
+        let is_allowed = allowed.iter().any(|prefix| name.starts_with(prefix));
+        assert!(is_allowed || naming(&text, word) == 0, "{name} names {word}, which only {allowed:?} may");
+    }
+}
+
+#[test]
+fn storage_engines_are_named_in_the_store_alone() {
+    assert_only_in("fjall::", &["src/store/"]);
+    assert_only_in("sled::", &["src/store/"]);
+}
+
+#[test]
+fn openraft_is_named_in_replication_alone() {
+    assert_only_in("openraft::", &["src/replication/"]);
+}
+
+#[test]
+fn decimals_are_named_in_the_amount_alone() {
+    assert_only_in("rust_decimal", &["src/ledger/amount.rs"]);
+}
+
+#[test]
+fn generated_types_stay_at_the_edges() {
+    assert_only_in("proto::v1", &["src/api/", "src/client/", "src/cli/", "src/proto.rs"]);
+    assert_only_in("proto::internal", &["src/replication/"]);
+}
+
+#[test]
+fn the_core_has_no_clock_no_randomness_no_input_and_no_output() {
+    for (name, text) in sources().into_iter().filter(|(name, _)| name.starts_with("src/ledger/")) {
+        if name.starts_with("src/ledger/tests") {
+            continue;
+        }
+        for word in ["SystemTime", "Instant::", "rand::", "std::fs", "std::net", "println!", "async fn", "f64", "f32"] {
+            assert_eq!(naming(&text, word), 0, "{name} names {word}");
+        }
+    }
+    let library = fs::read_to_string(root().join("src/ledger/lib.rs")).unwrap();
+    assert!(library.contains("#![no_std]"));
+}
+
+#[test]
+fn audit_never_applies() {
+    for (name, text) in sources().into_iter().filter(|(name, _)| name.starts_with("src/audit/")) {
+        assert_eq!(naming(&text, "apply"), 0, "{name} names apply");
+    }
+}
+
+#[test]
+fn every_invariant_is_numbered_in_the_core_and_in_the_promises() {
+    let library = fs::read_to_string(root().join("src/ledger/lib.rs")).unwrap();
+    let promises = fs::read_to_string(root().join("docs/semantics.md")).unwrap();
+    for number in 1..=13 {
+        assert!(library.contains(&format!("I{number} ")), "src/ledger/lib.rs lacks I{number}");
+        assert!(promises.contains(&format!("I{number} ")), "docs/semantics.md lacks I{number}");
+    }
+}
+
+#[test]
+fn files_hold_one_idea_and_say_which() {
+    for (name, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= 650, "{name} has {lines} lines: two ideas in one?");
+        assert!(text.starts_with("//!"), "{name} does not open with what it is");
+    }
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    for (name, text) in sources() {
+        for word in ["todo!(", "unimplemented!(", "dbg!(", "FIXME", "XXX"] {
+            assert!(!text.contains(word), "{name} holds {word}");
+        }
+    }
+}
