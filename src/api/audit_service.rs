@@ -216,7 +216,7 @@ impl AuditService for Api {
             .await?;
         let Some((transaction, timeline)) = found else {
             let reason = errors::Reason::TransactionNotFound;
-            return Err(errors::not_found(reason, "transaction", &message.transaction_id, view.index()));
+            return Err(errors::not_found(reason, "transaction", &message.transaction_id, (view.index(), view.time())));
         };
         Ok(Response::new(v1::GetTransactionResponse {
             read_point: Some(render::read_point(&view)),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use ledger::shape::Violation;
-use ledger::{AmountError, Answer, Outcome, Point, Rejection};
+use ledger::{AmountError, Answer, LogTime, Outcome, Point, Rejection};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -369,13 +369,13 @@ pub(super) fn within(position: usize, refusal: &Status) -> Status {
     Status::with_error_details(refusal.code(), format!("commands[{position}]: {}", refusal.message()), details)
 }
 
-/// Nothing is there under the name looked up.
-pub fn not_found(reason: Reason, what: &str, name: &str, index: u64) -> Status {
+/// Nothing is there under the name looked up, as of the log index and time of the view that was asked.
+pub fn not_found(reason: Reason, what: &str, name: &str, (index, time): (u64, LogTime)) -> Status {
     status(
         Explained::new(
             reason,
             format!("there is no {what} {name} as of log index {index}"),
-            [(what, name.to_owned()), ("log_index", index.to_string())],
+            [(what, name.to_owned()), ("log_index", index.to_string()), ("log_time_ns", time.0.to_string())],
         ),
         None,
     )

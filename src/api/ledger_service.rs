@@ -276,7 +276,12 @@ impl LedgerService for Api {
         let view = self.view(message.read.as_ref(), deadline).await?;
         let found = self.ask(&view, move |view| Ok(first_answer(view, id)?)).await?;
         let Some((answer, operation)) = found else {
-            return Err(errors::not_found(errors::Reason::NotFound, "request", &message.request_id, view.index()));
+            return Err(errors::not_found(
+                errors::Reason::NotFound,
+                "request",
+                &message.request_id,
+                (view.index(), view.time()),
+            ));
         };
         Ok(Response::new(v1::GetRequestOutcomeResponse {
             read_point: Some(render::read_point(&view)),

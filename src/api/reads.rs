@@ -36,11 +36,11 @@ impl From<BookError> for Problem {
     }
 }
 
-fn problem_status(problem: Problem, index: u64) -> Status {
+fn problem_status(problem: Problem, point: (u64, ledger::LogTime)) -> Status {
     match problem {
         Problem::Status(status) => *status,
         Problem::Audit(AuditError::AccountNotFound(name)) => {
-            errors::not_found(errors::Reason::AccountNotFound, "account", name.as_str(), index)
+            errors::not_found(errors::Reason::AccountNotFound, "account", name.as_str(), point)
         }
         Problem::Audit(error @ AuditError::NotReached { .. }) => errors::invalid("as_of", error),
         Problem::Audit(error @ (AuditError::Book(_) | AuditError::Contradiction(_))) => errors::storage(&error),
@@ -81,7 +81,7 @@ impl Api {
         view: &Arc<BookView>,
         question: impl FnOnce(&BookView) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Status> {
-        let index = view.index();
+        let point = (view.index(), view.time());
         let view = Arc::clone(view);
         let admitted = self.admission.admit()?;
         let answer = tokio::task::spawn_blocking(move || {
@@ -90,7 +90,7 @@ impl Api {
             question(&view)
         });
         match answer.await {
-            Ok(answer) => answer.map_err(|problem| problem_status(problem, index)),
+            Ok(answer) => answer.map_err(|problem| problem_status(problem, point)),
             Err(error) => Err(errors::storage(&error)),
         }
     }
