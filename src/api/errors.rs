@@ -106,7 +106,7 @@ reasons! {
     NoQuorum, "NO_QUORUM", Unknown, Unavailable, "No leader is known, or it has no quorum.", "Repeat the same request id a little later.";
     Overloaded, "OVERLOADED", Unknown, ResourceExhausted, "Too much work waits; nothing was proposed.", "Repeat the same request id a little later.";
     DeadlineExceeded, "DEADLINE_EXCEEDED", Unknown, DeadlineExceeded, "The deadline passed before the request was proposed: nothing happened.", "Repeat the same request id with a longer deadline.";
-    OutcomeUnknown, "OUTCOME_UNKNOWN", Unknown, DeadlineExceeded, "The request was proposed and its outcome is not known here.", "Repeat the same request id: it is answered as it was decided.";
+    OutcomeUnknown, "OUTCOME_UNKNOWN", Unknown, Unavailable, "The request was proposed and its outcome is not known here.", "Repeat the same request id: it is answered as it was decided.";
     PageExpired, "PAGE_EXPIRED", Unknown, Aborted, "The walk's view is no longer kept on this replica.", "Begin the walk again.";
     StorageFailed, "STORAGE_FAILED", Unknown, Internal, "The book cannot be read on this replica.", "Ask another replica and tell the operator.";
 }

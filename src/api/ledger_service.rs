@@ -38,6 +38,15 @@ impl Api {
     }
 }
 
+/// Refuses a request that is larger than the contract allows, naming its size.
+fn check_size(message: &impl prost::Message) -> Result<(), Status> {
+    let (bytes, bound) = (message.encoded_len(), ledger::limits::MAX_REQUEST_BYTES);
+    if bytes > bound {
+        return Err(errors::invalid("request", format!("has {bytes} bytes; at most {bound} are allowed")));
+    }
+    Ok(())
+}
+
 /// The commands of a batch, each refusal naming its place.
 fn batch_commands(messages: Vec<v1::Command>) -> Result<Vec<Command>, Status> {
     let bound = ledger::limits::MAX_BATCH_COMMANDS;
@@ -208,6 +217,7 @@ impl LedgerService for Api {
         let _admitted = self.admission.admit()?;
         let deadline = self.limits.deadline(request.metadata());
         let message = request.into_inner();
+        check_size(&message)?;
         let commands = batch_commands(message.commands)?;
         self.check_scales(&commands).map_err(|(position, refusal)| errors::within(position, &refusal))?;
         if message.atomic_request_id.is_empty() {

@@ -14,7 +14,7 @@ use crate::replication::{SubmitError, deadline_in};
 /// The bounds of the services.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The largest request, in bytes: 2 MiB.
+    /// The largest message that is decoded at all, in bytes; one above [`ledger::limits::MAX_REQUEST_BYTES`] is refused with its size named.
     pub request_bytes: usize,
     /// The largest response, in bytes.
     pub response_bytes: usize,
@@ -31,7 +31,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            request_bytes: ledger::limits::MAX_REQUEST_BYTES,
+            request_bytes: 2 * ledger::limits::MAX_REQUEST_BYTES,
             response_bytes: 16 * 1024 * 1024,
             calls_in_flight: 16_384,
             stream_in_flight: 1_024,
