@@ -1,3 +1,78 @@
-//! Runner.
+//! `folio-jepsen`: starts real replicas, has clients hammer them while a nemesis kills and pauses them, records what the clients saw, and has it
+//! checked by a crate that shares nothing with the ledger.
 
-fn main() {}
+mod cluster;
+mod nemesis;
+mod run;
+mod wire;
+mod workload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tests folio as its clients see it, under faults.
+#[derive(Debug, Parser)]
+#[command(name = "folio-jepsen", version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs a workload under a nemesis and checks what came of it. Exits 0 only if the history is valid; an unknown verdict fails too.
+    #[command(after_help = "Examples:
+  cargo build --release --workspace
+  target/release/folio-jepsen run --replicas 3 --seconds 120 --nemesis kill,pause --seed 7
+  target/release/folio-jepsen check history.edn")]
+    Run(RunArguments),
+    /// Checks a history that was written before.
+    Check {
+        /// The history, as Jepsen EDN.
+        history: PathBuf,
+    },
+}
+
+/// How to run.
+#[derive(Debug, Clone, clap::Args)]
+struct RunArguments {
+    /// Replicas, 1 to 5.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=5))]
+    replicas: u64,
+    /// How long the clients work, in seconds.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3600))]
+    seconds: u64,
+    /// Faults: kill, pause, none; joined by commas.
+    #[arg(long, default_value = "kill,pause", value_delimiter = ',')]
+    nemesis: Vec<nemesis::Fault>,
+    /// Chooses the workload and the faults.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Concurrent clients.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    clients: u32,
+    /// The binary under test [default: `folio` beside this one].
+    #[arg(long)]
+    folio: Option<PathBuf>,
+    /// Where the history is written.
+    #[arg(long, default_value = "history.edn")]
+    history: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.verb {
+        Verb::Run(arguments) => run::run(&arguments),
+        Verb::Check { history } => run::check_file(&history),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(7),
+        Err(error) => {
+            eprintln!("folio-jepsen: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -55,6 +55,14 @@ impl Book {
         Ok(answers)
     }
 
+    /// The answers that an entry would get if it were applied next. Only for the seeded bug `answer-before-commit`.
+    #[cfg(feature = "seeded-bugs")]
+    pub fn preview(&self, bytes: &[u8]) -> Option<Vec<Answer>> {
+        let hot = self.hot();
+        let entry = Entry::decode(bytes).ok()?;
+        self.decide(&hot, hot.meta.index + 1, &entry).ok().map(|applied| applied.answers)
+    }
+
     fn write_meta(&self, hot: &mut Hot, index: u64, log_id: Vec<u8>, membership: Option<Vec<u8>>) -> BookResult<()> {
         let mut meta = hot.meta.clone();
         meta.index = index;

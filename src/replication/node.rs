@@ -192,7 +192,8 @@ impl Node {
         let raft = Raft::new(config.identity.replica_id, raft_config, network, log, machine.clone())
             .await
             .map_err(|error| NodeError::Raft(error.to_string()))?;
-        let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds);
+        let early = early_answers(&config.book);
+        let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds, early);
         let reads = start_reads(&raft, &machine, &proposer, &config.clock, &applied);
         watch_fatal(&raft, config.on_fatal);
         let node = Arc::new(Node {
@@ -441,6 +442,18 @@ impl Node {
             tracing::warn!(%error, "the book was not synced at the end; the log replays the rest");
         }
     }
+}
+
+#[cfg(feature = "seeded-bugs")]
+fn early_answers(book: &Arc<Book>) -> Option<super::proposer::Early> {
+    let book = Arc::clone(book);
+    crate::seeded::is(crate::seeded::Bug::AnswerBeforeCommit)
+        .then(|| Arc::new(move |bytes: &[u8]| book.preview(bytes)) as super::proposer::Early)
+}
+
+#[cfg(not(feature = "seeded-bugs"))]
+fn early_answers(_book: &Arc<Book>) -> Option<super::proposer::Early> {
+    None
 }
 
 fn is_due(book: &Book, clock: &Clock) -> bool {
