@@ -23,6 +23,14 @@ use crate::replication::Node;
 use limits::Admission;
 use pages::Pages;
 
+/// Checks an operation as far as that is possible without the book, exactly as a service would.
+///
+/// # Errors
+/// What is wrong with it, and with which value.
+pub fn check(operation: crate::proto::v1::command::Operation) -> Result<(), String> {
+    convert::command(operation).map(|_| ()).map_err(|refusal| refusal.message().to_owned())
+}
+
 /// What the services share.
 #[derive(Clone)]
 pub struct Api {

@@ -114,8 +114,10 @@ async fn set_limits(
 
 async fn show(context: &Context, name: String) -> CliResult {
     let message = v1::GetAccountRequest { name, read: context.read() };
-    let reply =
-        context.client.ledger(message, |mut client, message| async move { client.get_account(message).await }).await?;
+    let reply = context
+        .client
+        .ledger_read(message, |mut client, message| async move { client.get_account(message).await })
+        .await?;
     let account = reply.account.unwrap_or_default();
     let totals = account.totals.clone().unwrap_or_default();
     let pairs = [
@@ -144,7 +146,7 @@ pub(super) async fn all(context: &Context, prefix: &str) -> Result<(Vec<v1::Acco
             v1::ListAccountsRequest { prefix: prefix.to_owned(), read: context.read(), page_size: 1000, page_token };
         let reply = context
             .client
-            .ledger(message, |mut client, message| async move { client.list_accounts(message).await })
+            .ledger_read(message, |mut client, message| async move { client.list_accounts(message).await })
             .await?;
         accounts.extend(reply.accounts);
         page_token = reply.next_page_token;

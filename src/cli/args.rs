@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::bench::BenchArgs;
+use super::import::ImportArgs;
 use crate::server::ServeArgs;
 
 /// The version, and the seeded bug of a build that has one.
@@ -140,6 +142,10 @@ Examples:
     TrialBalance(TrialBalanceArgs),
     /// The journal, from any sequence on.
     Journal(JournalArgs),
+    /// Imports a file of JSON Lines, one command a line.
+    Import(ImportArgs),
+    /// Measures a running cluster and checks its book afterwards.
+    Bench(BenchArgs),
     /// Prints a completion script.
     Completions {
         /// The shell.
@@ -153,10 +159,10 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     pub(crate) keep: bool,
     /// Concurrent clients.
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) clients: u32,
     /// Payments that each client makes.
-    #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u32).range(50..=100_000))]
+    #[arg(long, default_value_t = 700, value_parser = clap::value_parser!(u32).range(50..=100_000))]
     pub(crate) payments: u32,
 }
 

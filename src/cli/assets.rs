@@ -22,7 +22,7 @@ pub(super) async fn run(context: &Context, verb: AssetVerb) -> CliResult {
             let message = v1::ListAssetsRequest { read: context.read() };
             let reply = context
                 .client
-                .ledger(message, |mut client, message| async move { client.list_assets(message).await })
+                .ledger_read(message, |mut client, message| async move { client.list_assets(message).await })
                 .await?;
             let rows = reply.assets.iter().map(|asset| vec![asset.code.clone(), asset.scale.to_string()]).collect();
             let assets: Vec<_> =

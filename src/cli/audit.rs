@@ -1,5 +1,7 @@
 //! `folio balance`, `statement`, `trial-balance` and `journal`.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::args::{AsOfArgs, BalanceArgs, JournalArgs, Output, StatementArgs, TrialBalanceArgs};
@@ -184,35 +186,77 @@ pub(super) async fn trial_balance(context: &Context, args: TrialBalanceArgs) -> 
     Ok(())
 }
 
+/// Prints the journal. A stream that breaks off is taken up again where it ended, at the next endpoint, until none gives anything for as long as a call may take.
 pub(super) async fn journal(context: &Context, args: JournalArgs) -> CliResult {
-    let mut next = args.from.max(1);
-    let mut left = args.limit;
-    // A stream that breaks is taken up again where it ended, at the next endpoint.
-    for endpoint in 0..context.client.endpoints() {
-        let Some(channel) = context.client.channel(endpoint) else { continue };
-        let message =
-            v1::StreamJournalRequest { from_sequence: next, follow: args.follow, read: context.read(), limit: left };
+    let mut walk = JournalWalk { next: args.from.max(1), left: (args.limit > 0).then_some(args.limit) };
+    let mut endpoint = 0;
+    let mut idle_since = Instant::now();
+    loop {
+        let before = walk.next;
+        let failure = match walk.follow(context, endpoint, args.follow).await? {
+            None => return Ok(()),
+            Some(failure) => failure,
+        };
+        if walk.next > before {
+            idle_since = Instant::now();
+        }
+        match failure.kind {
+            FailureKind::Unavailable | FailureKind::Unknown => {}
+            FailureKind::Malformed | FailureKind::NotFound | FailureKind::Rejected | FailureKind::Other => {
+                return Err(failure.into());
+            }
+        }
+        if idle_since.elapsed() >= context.client.timeout() {
+            let message = format!("{}; go on with --from {}", failure.message, walk.next);
+            return Err(CliError::Call(Failure { kind: FailureKind::Unavailable, message, ..failure }));
+        }
+        endpoint = (endpoint + 1) % context.client.endpoints();
+        tokio::time::sleep(JOURNAL_PAUSE).await;
+    }
+}
+
+/// Between two attempts to take up a stream.
+const JOURNAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// How far a walk through the journal has come.
+struct JournalWalk {
+    next: u64,
+    /// How many records are still wanted; none for all.
+    left: Option<u64>,
+}
+
+impl JournalWalk {
+    /// Follows one endpoint's stream; the failure that ended it, or none if it came to its end.
+    async fn follow(&mut self, context: &Context, endpoint: usize, follow: bool) -> CliResult<Option<Failure>> {
+        if self.left == Some(0) {
+            return Ok(None);
+        }
+        let Some(channel) = context.client.channel(endpoint) else { return Ok(None) };
+        let message = v1::StreamJournalRequest {
+            from_sequence: self.next,
+            follow,
+            read: context.read(),
+            limit: self.left.unwrap_or(0),
+        };
         let mut client = AuditServiceClient::new(channel).max_decoding_message_size(64 * 1024 * 1024);
-        let Ok(stream) = client.stream_journal(message).await else { continue };
-        let mut stream = stream.into_inner();
+        let mut stream = match client.stream_journal(message).await {
+            Ok(stream) => stream.into_inner(),
+            Err(status) => return Ok(Some(Failure::of_read(&status))),
+        };
         loop {
             match stream.message().await {
                 Ok(Some(chunk)) => {
                     for record in &chunk.records {
                         print_record(context.output, record)?;
-                        next = record.sequence + 1;
-                        left = left.saturating_sub(u64::from(args.limit > 0));
+                        self.next = record.sequence + 1;
+                        self.left = self.left.map(|left| left.saturating_sub(1));
                     }
                 }
-                Ok(None) => return Ok(()),
-                Err(_) => break,
+                Ok(None) => return Ok(None),
+                Err(status) => return Ok(Some(Failure::of_read(&status))),
             }
         }
     }
-    Err(CliError::Call(Failure::local(
-        FailureKind::Unavailable,
-        format!("no replica streams the journal from sequence {next}; go on with --from {next}"),
-    )))
 }
 
 fn print_record(shape: Output, record: &v1::JournalRecord) -> CliResult {
@@ -220,7 +264,7 @@ fn print_record(shape: Output, record: &v1::JournalRecord) -> CliResult {
     if shape == Output::Json {
         return output::json_value(&value);
     }
-    let at = record.at.clone().unwrap_or_default();
+    let at = record.at.unwrap_or_default();
     let mut what = format!("{:>8}  {}  {}", record.sequence, output::time(at.log_time.as_ref()), record.event);
     for part in [&record.subject, &record.transaction_id] {
         if !part.is_empty() {

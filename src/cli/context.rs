@@ -51,7 +51,7 @@ impl Context {
                 return Err(failure.into());
             }
         };
-        let decision = result.decision.clone().unwrap_or_default();
+        let decision = result.decision.unwrap_or_default();
         let at = decision.at.unwrap_or_default();
         let mut pairs = vec![("request id", request_id.to_owned())];
         if !result.transaction_id.is_empty() {

@@ -6,8 +6,10 @@ mod accounts;
 mod args;
 mod assets;
 mod audit;
+mod bench;
 mod context;
 mod demo;
+mod import;
 mod output;
 mod requests;
 mod serve;
@@ -115,6 +117,8 @@ fn run(arguments: Arguments) -> CliResult {
         }
         Verb::Serve(args) => runtime.block_on(serve::run(args)),
         Verb::Demo(args) => runtime.block_on(demo::run(args, output)),
+        Verb::Import(args) => runtime.block_on(async { import::run(&context()?, args).await }),
+        Verb::Bench(args) => runtime.block_on(async { bench::run(&arguments.connection, args, output).await }),
         Verb::Status => runtime.block_on(async { status::run(&context()?).await }),
         Verb::Asset { verb } => runtime.block_on(async { assets::run(&context()?, verb).await }),
         Verb::Account { verb } => runtime.block_on(async { accounts::run(&context()?, verb).await }),

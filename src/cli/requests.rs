@@ -12,10 +12,10 @@ pub(super) async fn run(context: &Context, verb: RequestVerb) -> CliResult {
     let message = v1::GetRequestOutcomeRequest { request_id: request_id.clone(), read: context.read() };
     let reply = context
         .client
-        .ledger(message, |mut client, message| async move { client.get_request_outcome(message).await })
+        .ledger_read(message, |mut client, message| async move { client.get_request_outcome(message).await })
         .await?;
     let result = reply.result.unwrap_or_default();
-    let at = result.decision.as_ref().and_then(|decision| decision.at.clone()).unwrap_or_default();
+    let at = result.decision.as_ref().and_then(|decision| decision.at).unwrap_or_default();
     let outcome = match &result.refusal {
         Some(refusal) => format!("refused: {}: {}", refusal.reason, refusal.message),
         None => "accepted".to_owned(),

@@ -244,7 +244,7 @@ async fn show(context: &Context, transaction_id: String) -> CliResult {
     let headers = ["account", "asset", "side", "amount", "confirmed", "reversed"];
     output::rows(context.output, &headers, postings.collect(), &value)?;
     let events = reply.timeline.iter().map(|record| {
-        let at = record.at.clone().unwrap_or_default();
+        let at = record.at.unwrap_or_default();
         vec![
             record.sequence.to_string(),
             output::time(at.log_time.as_ref()),

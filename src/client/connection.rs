@@ -20,7 +20,14 @@ const MAX_PAUSE: Duration = Duration::from_millis(200);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest that one attempt takes, so that a replica that hangs does not use up the whole time.
 const MAX_ATTEMPT: Duration = Duration::from_secs(3);
-const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
+
+/// What a call is for. Without an answer, a read has changed nothing, whatever became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intent {
+    Read,
+    Change,
+}
 
 /// How a client reaches a cluster.
 #[derive(Debug, Clone)]
@@ -69,14 +76,19 @@ impl Client {
         self.channels.len()
     }
 
+    /// The longest that a call takes.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// The address of an endpoint.
     pub fn address(&self, endpoint: usize) -> &str {
         self.addresses.get(endpoint).map_or("", String::as_str)
     }
 
-    /// Prefers another endpoint for the next call.
+    /// Prefers another endpoint for the next call, counted around if there are fewer.
     pub fn prefer(&self, endpoint: usize) {
-        self.preferred.store(endpoint, Ordering::Relaxed);
+        self.preferred.store(endpoint % self.channels.len(), Ordering::Relaxed);
     }
 
     /// The connection to one endpoint, for calls that are about that replica.
@@ -84,7 +96,7 @@ impl Client {
         self.channels.get(endpoint).cloned()
     }
 
-    /// Calls the ledger service. `message` is sent again as it is, so it must carry its request ids.
+    /// Calls the ledger service to change something. `message` is sent again as it is, so it must carry its request ids.
     ///
     /// # Errors
     /// [`Failure`].
@@ -97,16 +109,35 @@ impl Client {
         M: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        self.attempt(message, |channel, request| {
+        self.attempt(Intent::Change, message, |channel, request| {
             call(LedgerServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES), request)
         })
         .await
     }
 
-    /// Calls the audit service.
+    /// Calls the ledger service with a question, which changes nothing.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`Failure`]; never [`FailureKind::Unknown`].
+    pub async fn ledger_read<M, R, F>(
+        &self,
+        message: M,
+        call: impl Fn(LedgerServiceClient<Channel>, Request<M>) -> F,
+    ) -> Result<R, Failure>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        self.attempt(Intent::Read, message, |channel, request| {
+            call(LedgerServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES), request)
+        })
+        .await
+    }
+
+    /// Calls the audit service, which changes nothing.
+    ///
+    /// # Errors
+    /// [`Failure`]; never [`FailureKind::Unknown`].
     pub async fn audit<M, R, F>(
         &self,
         message: M,
@@ -116,7 +147,7 @@ impl Client {
         M: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        self.attempt(message, |channel, request| {
+        self.attempt(Intent::Read, message, |channel, request| {
             call(AuditServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES), request)
         })
         .await
@@ -139,7 +170,13 @@ impl Client {
         }
     }
 
-    async fn attempt<M, R, F>(&self, message: M, call: impl Fn(Channel, Request<M>) -> F) -> Result<R, Failure>
+    /// Sends a message until there is an answer or the time is up.
+    pub(super) async fn attempt<M, R, F>(
+        &self,
+        intent: Intent,
+        message: M,
+        call: impl Fn(Channel, Request<M>) -> F,
+    ) -> Result<R, Failure>
     where
         M: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
@@ -149,7 +186,7 @@ impl Client {
         let mut may_have_happened = false;
         let mut last = Failure::local(FailureKind::Unavailable, "no replica answered in time");
         loop {
-            let endpoint = self.preferred.load(Ordering::Relaxed) % self.channels.len();
+            let endpoint = self.preferred.load(Ordering::Relaxed);
             let left = deadline.saturating_duration_since(Instant::now());
             let Some(channel) = self.channel(endpoint).filter(|_| !left.is_zero()) else { break };
             let mut request = Request::new(message.clone());
@@ -161,7 +198,7 @@ impl Client {
                 Ok(Err(status)) => status,
                 Err(_) => Status::deadline_exceeded(format!("{} did not answer in time", self.address(endpoint))),
             };
-            may_have_happened |= may_have_been_proposed(&status);
+            may_have_happened |= intent == Intent::Change && may_have_been_proposed(&status);
             last = Failure::from_status(&status, may_have_happened);
             if !is_retryable(&status) {
                 return Err(last);
@@ -185,6 +222,7 @@ impl Client {
             Some(leader) if leader != failed => leader,
             Some(_) | None => (failed + 1) % self.channels.len(),
         };
-        self.prefer(next);
+        // Another call may have found the leader meanwhile; turning away from it would undo that.
+        let _ = self.preferred.compare_exchange(failed, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 }

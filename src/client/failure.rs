@@ -42,6 +42,11 @@ impl Failure {
         Failure { kind, reason: String::new(), message: message.into(), metadata: HashMap::new() }
     }
 
+    /// What the status of a stream that only reads means.
+    pub fn of_read(status: &Status) -> Failure {
+        Failure::from_status(status, false)
+    }
+
     /// What a status means. `may_have_happened`: whether an earlier attempt of the same request got lost on its way.
     pub(super) fn from_status(status: &Status, may_have_happened: bool) -> Failure {
         let details = status.get_error_details();
@@ -57,13 +62,9 @@ impl Failure {
             Code::InvalidArgument | Code::OutOfRange => FailureKind::Malformed,
             Code::NotFound => FailureKind::NotFound,
             Code::AlreadyExists | Code::FailedPrecondition => FailureKind::Rejected,
-            Code::ResourceExhausted if !may_have_happened => FailureKind::Unavailable,
+            _ if is_retryable(status) && may_have_happened => FailureKind::Unknown,
             Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Cancelled | Code::Unknown => {
-                if may_have_happened {
-                    FailureKind::Unknown
-                } else {
-                    FailureKind::Unavailable
-                }
+                FailureKind::Unavailable
             }
             Code::Ok
             | Code::PermissionDenied
@@ -79,10 +80,26 @@ impl Failure {
 
 /// Whether a status says that the same request may be sent again.
 pub(super) fn is_retryable(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Cancelled | Code::Unknown
-    )
+    match status.code() {
+        // Internal: the replica cannot read its storage, or its connection broke off in the middle of a frame. Another replica may answer.
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::Internal => true,
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::DataLoss
+        | Code::Unauthenticated => false,
+    }
 }
 
 /// Whether the request that failed with this status can have been proposed.
@@ -92,20 +109,87 @@ pub(super) fn may_have_been_proposed(status: &Status) -> bool {
     match reason {
         Some("OVERLOADED" | "NO_QUORUM" | "DEADLINE_EXCEEDED") => false,
         Some(_) => true,
-        // Without a reason of ours it is the transport that failed: only a refused connection is certain.
-        None => !is_refused_connection(status),
+        // Without a reason of ours it is the transport that failed: only where no connection was made is it certain that nothing was sent.
+        None => !has_no_connection(status),
     }
 }
 
-fn is_refused_connection(status: &Status) -> bool {
+fn has_no_connection(status: &Status) -> bool {
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
-            && io.kind() == std::io::ErrorKind::ConnectionRefused
-        {
+        let is_refused = error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused);
+        if is_refused || error.is::<tonic::ConnectError>() {
             return true;
         }
         source = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn with_reason(code: Code, reason: &str, values: &[(&str, &str)]) -> Status {
+        let values: HashMap<String, String> =
+            values.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason, "folio", values);
+        Status::with_error_details(code, "what was wrong", details)
+    }
+
+    #[test]
+    fn a_refusal_that_the_log_decided_is_final_even_after_a_lost_attempt() {
+        let at = [("log_index", "7"), ("position", "0")];
+        let status = with_reason(Code::FailedPrecondition, "INSUFFICIENT_FUNDS", &at);
+        let failure = Failure::from_status(&status, true);
+        assert_eq!(failure.kind, FailureKind::Rejected);
+        assert_eq!(failure.reason, "INSUFFICIENT_FUNDS");
+        assert!(!is_retryable(&status));
+        let absent = with_reason(Code::NotFound, "ACCOUNT_NOT_FOUND", &at);
+        assert_eq!(Failure::from_status(&absent, true).kind, FailureKind::NotFound);
+    }
+
+    #[test]
+    fn nothing_happened_only_where_that_is_certain() {
+        for reason in ["OVERLOADED", "NO_QUORUM", "DEADLINE_EXCEEDED"] {
+            let status = with_reason(Code::Unavailable, reason, &[]);
+            assert!(!may_have_been_proposed(&status), "{reason}");
+            assert_eq!(Failure::from_status(&status, false).kind, FailureKind::Unavailable, "{reason}");
+        }
+        for reason in ["NOT_LEADER", "OUTCOME_UNKNOWN", "STORAGE_FAILED", "A_REASON_OF_A_LATER_RELEASE"] {
+            assert!(may_have_been_proposed(&with_reason(Code::Unavailable, reason, &[])), "{reason}");
+        }
+        // The connection broke off: there is no reason of ours.
+        for code in [Code::Unknown, Code::Internal, Code::Cancelled, Code::Unavailable, Code::DeadlineExceeded] {
+            let status = Status::new(code, "transport error");
+            assert!(may_have_been_proposed(&status) && is_retryable(&status), "{code:?}");
+            assert_eq!(Failure::from_status(&status, true).kind, FailureKind::Unknown, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_request_is_neither_refused_nor_unknown() {
+        let failure = Failure::from_status(&with_reason(Code::InvalidArgument, "INVALID_ARGUMENT", &[]), false);
+        assert_eq!(failure.kind, FailureKind::Malformed);
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_certain_to_have_sent_nothing() {
+        let address = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap()
+        };
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+        let mut client = crate::proto::v1::cluster_service_client::ClusterServiceClient::new(channel);
+        let status = client.get_status(crate::proto::v1::GetStatusRequest {}).await.unwrap_err();
+        assert!(!may_have_been_proposed(&status), "{status:?}");
+        assert!(is_retryable(&status));
+    }
 }

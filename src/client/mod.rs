@@ -4,6 +4,7 @@
 //! no answer, and then whether anything can have happened.
 
 mod connection;
+mod encoded;
 mod failure;
 
 pub use connection::{Client, ClientConfig};

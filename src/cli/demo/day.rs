@@ -104,7 +104,8 @@ impl Day {
 
 /// What became of one request.
 enum Reply {
-    Accepted(v1::CommandResult),
+    /// With the transaction concerned.
+    Accepted(String),
     Refused,
     Unknown,
 }
@@ -151,7 +152,7 @@ impl Teller {
             Tally::add(&self.tally.rejected);
             return Ok(Reply::Refused);
         }
-        Ok(Reply::Accepted(result))
+        Ok(Reply::Accepted(result.transaction_id))
     }
 
     fn transfer(&self, debit: String, credit: String, amount: String) -> v1::TransferRequest {
@@ -167,10 +168,10 @@ impl Teller {
     /// Books one transaction in a step; its id if it was booked.
     async fn book(&self, operation: Operation) -> CliResult<Option<String>> {
         match self.send(operation).await? {
-            Reply::Accepted(result) => {
+            Reply::Accepted(transaction_id) => {
                 Tally::add(&self.tally.transactions);
                 Tally::add(&self.tally.confirmed);
-                Ok(Some(result.transaction_id))
+                Ok(Some(transaction_id))
             }
             Reply::Refused | Reply::Unknown => Ok(None),
         }
@@ -211,9 +212,9 @@ impl Teller {
             timeout: hold.and_then(wire_duration),
         };
         match self.send(Operation::TryTransaction(request)).await? {
-            Reply::Accepted(result) => {
+            Reply::Accepted(transaction_id) => {
                 Tally::add(&self.tally.transactions);
-                Ok(Some(result.transaction_id))
+                Ok(Some(transaction_id))
             }
             Reply::Refused | Reply::Unknown => Ok(None),
         }

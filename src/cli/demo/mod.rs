@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{DemoArgs, Output};
 use super::{CliError, CliResult, output};
@@ -46,8 +47,20 @@ fn progress(total: u64) -> ProgressBar {
     bar
 }
 
-/// Runs the demo.
+/// Runs the demo. Told to stop, it takes its replicas with it: they end when the cluster is dropped.
 pub(super) async fn run(args: DemoArgs, shape: Output) -> CliResult {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = run_day(args, shape) => result,
+        _ = terminate.recv() => Err(CliError::General("stopped by a signal; the replicas were stopped too".to_owned())),
+        result = tokio::signal::ctrl_c() => {
+            result?;
+            Err(CliError::General("stopped by ctrl-c; the replicas were stopped too".to_owned()))
+        }
+    }
+}
+
+async fn run_day(args: DemoArgs, shape: Output) -> CliResult {
     let mut cluster = Cluster::start().await?;
     say(shape, &format!("Three replicas in {}", cluster.folder().display()));
     let day = Arc::new(Day::open(&client(&cluster)?).await?);

@@ -1,0 +1,104 @@
+//! Commands and batches that are encoded once and sent as bytes, however often they must be sent again.
+//!
+//! A batch is some hundred kilobytes of small strings: copying it as messages for every attempt would cost more than the call. It never looks into a message
+//! and never changes one.
+
+use bytes::{BufMut as _, Bytes};
+use prost::Message;
+use tonic::Status;
+use tonic::client::Grpc;
+use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic_prost::{ProstCodec, ProstDecoder};
+
+use super::connection::{Client, Intent, MAX_RESPONSE_BYTES};
+use super::failure::{Failure, FailureKind};
+use crate::proto::v1;
+use crate::proto::v1::command::Operation;
+
+/// Sends bytes as they are and decodes the reply.
+struct EncodedCodec<R>(std::marker::PhantomData<R>);
+
+struct BytesEncoder;
+
+impl Encoder for BytesEncoder {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.reserve(item.len());
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl<R: Message + Default + 'static> Codec for EncodedCodec<R> {
+    type Encode = Bytes;
+    type Decode = R;
+    type Encoder = BytesEncoder;
+    type Decoder = ProstDecoder<R>;
+
+    fn encoder(&mut self) -> BytesEncoder {
+        BytesEncoder
+    }
+
+    fn decoder(&mut self) -> ProstDecoder<R> {
+        ProstCodec::<R, R>::raw_decoder(BufferSettings::default())
+    }
+}
+
+/// The method that takes an operation by itself, and the operation's bytes.
+fn single(operation: &Operation) -> (&'static str, Vec<u8>) {
+    match operation {
+        Operation::RegisterAsset(message) => ("/folio.v1.LedgerService/RegisterAsset", message.encode_to_vec()),
+        Operation::OpenAccount(message) => ("/folio.v1.LedgerService/OpenAccount", message.encode_to_vec()),
+        Operation::SetAccountLimits(message) => ("/folio.v1.LedgerService/SetAccountLimits", message.encode_to_vec()),
+        Operation::FreezeAccount(message) => ("/folio.v1.LedgerService/FreezeAccount", message.encode_to_vec()),
+        Operation::UnfreezeAccount(message) => ("/folio.v1.LedgerService/UnfreezeAccount", message.encode_to_vec()),
+        Operation::CloseAccount(message) => ("/folio.v1.LedgerService/CloseAccount", message.encode_to_vec()),
+        Operation::Transfer(message) => ("/folio.v1.LedgerService/Transfer", message.encode_to_vec()),
+        Operation::PostTransaction(message) => ("/folio.v1.LedgerService/PostTransaction", message.encode_to_vec()),
+        Operation::TryTransaction(message) => ("/folio.v1.LedgerService/TryTransaction", message.encode_to_vec()),
+        Operation::ConfirmTransaction(message) => {
+            ("/folio.v1.LedgerService/ConfirmTransaction", message.encode_to_vec())
+        }
+        Operation::CancelTransaction(message) => ("/folio.v1.LedgerService/CancelTransaction", message.encode_to_vec()),
+        Operation::ReverseTransaction(message) => {
+            ("/folio.v1.LedgerService/ReverseTransaction", message.encode_to_vec())
+        }
+    }
+}
+
+impl Client {
+    /// Executes a batch; the same bytes are sent until there is an answer or the time is up, so every command must carry its request id.
+    ///
+    /// # Errors
+    /// [`Failure`]: the batch as a whole has no answer. A refused command of an independent batch is no failure: it stands in its result.
+    pub async fn batch(&self, batch: &v1::ExecuteBatchRequest) -> Result<v1::ExecuteBatchResponse, Failure> {
+        self.encoded("/folio.v1.LedgerService/ExecuteBatch", Bytes::from(batch.encode_to_vec())).await
+    }
+
+    /// Executes one command by its own method and tells where it was decided.
+    ///
+    /// # Errors
+    /// [`Failure`]; a refusal is one. [`FailureKind::Malformed`] if the command is empty.
+    pub async fn command(&self, command: &v1::Command) -> Result<v1::Decision, Failure> {
+        let Some(operation) = &command.operation else {
+            return Err(Failure::local(FailureKind::Malformed, "the command is empty: it names no operation"));
+        };
+        let (path, bytes) = single(operation);
+        // Every reply's first field is its decision; the others are left out by decoding the one that has no others.
+        let reply: v1::ConfirmTransactionResponse = self.encoded(path, Bytes::from(bytes)).await?;
+        Ok(reply.decision.unwrap_or_default())
+    }
+
+    async fn encoded<R: Message + Default + 'static>(&self, path: &'static str, bytes: Bytes) -> Result<R, Failure> {
+        self.attempt(Intent::Change, bytes, |channel, request| async move {
+            let mut service = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
+            service.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
+            let codec = EncodedCodec::<R>(std::marker::PhantomData);
+            service.unary(request, PathAndQuery::from_static(path), codec).await
+        })
+        .await
+    }
+}
