@@ -7,11 +7,14 @@
 use std::fmt::Debug;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{AnyError, ErrorSubject, ErrorVerb, OptionalSend, RaftLogReader, StorageIOError};
+use tokio::sync::watch;
 
 use super::codec::{self, Malformed};
+use super::network::MAX_APPEND_BYTES;
 use super::tail::Tail;
 use super::worker::Worker;
 use super::{Entry, LogId, StorageError, TypeConfig, Vote};
@@ -20,6 +23,8 @@ use crate::store::{Batch, Direction, Engine, KeyRange, Space, SpaceId, StoreErro
 const VOTE: &[u8] = b"vote";
 const COMMITTED: &[u8] = b"committed";
 const PURGED: &[u8] = b"purged";
+/// How long a purge waits for the snapshot that it follows to be installed.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Why a log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +68,8 @@ struct Inner {
     state: Mutex<State>,
     tail: Mutex<Tail>,
     worker: Worker,
+    /// Up to which index the book has applied.
+    applied: watch::Receiver<u64>,
 }
 
 /// The log, as openraft uses it.
@@ -93,24 +100,43 @@ fn failed(verb: ErrorVerb, error: impl std::error::Error + 'static) -> StorageEr
 }
 
 impl LogStore {
-    /// Opens the log of an engine and checks it.
-    pub(super) fn open(engine: Arc<dyn Engine>, worker: Worker, book: BookPoint) -> Result<LogStore, LogOpenError> {
+    /// Opens the log of an engine and checks it. `applied` tells up to which index the book has applied.
+    pub(super) fn open(
+        engine: Arc<dyn Engine>,
+        worker: Worker,
+        book: BookPoint,
+        applied: watch::Receiver<u64>,
+    ) -> Result<LogStore, LogOpenError> {
         let entries = space(engine.as_ref(), "entries")?;
         let records = space(engine.as_ref(), "records")?;
-        let inner = Inner { engine, entries, records, state: Mutex::default(), tail: Mutex::default(), worker };
+        let inner = Inner { engine, entries, records, state: Mutex::default(), tail: Mutex::default(), worker, applied };
         let purged: Option<LogId> = inner.record(PURGED, "the purged log id")?;
         let last = inner.check_entries(purged)?;
         let committed: Option<LogId> = inner.record(COMMITTED, "the committed log id")?;
+        check_beginning(purged, book)?;
         check_end(last.or(purged), committed, book)?;
         *guard(&inner.state) = State { purged, last };
         Ok(LogStore { inner: Arc::new(inner) })
     }
 }
 
+/// Refuses a log that begins after what the book still needs from it.
+fn check_beginning(purged: Option<LogId>, book: BookPoint) -> Result<(), LogOpenError> {
+    let purged = purged.map_or(0, |log_id| log_id.index);
+    if purged > book.applied_index {
+        return Err(LogOpenError::Missing(format!(
+            "it begins after index {purged}, but the book has applied index {} only",
+            book.applied_index
+        )));
+    }
+    Ok(())
+}
+
 /// Refuses a log that ends before what is known to have been committed.
 fn check_end(last: Option<LogId>, committed: Option<LogId>, book: BookPoint) -> Result<(), LogOpenError> {
     let end = last.map_or(0, |log_id| log_id.index);
-    if end < book.applied_index && book.installed_index <= end {
+    // A process that died between the installation of a snapshot and the purge after it leaves the log short, with nothing applied since.
+    if end < book.applied_index && book.installed_index != book.applied_index {
         return Err(LogOpenError::Missing(format!(
             "it ends at index {end}, but the book has applied index {}",
             book.applied_index
@@ -185,10 +211,20 @@ impl Inner {
         Ok(())
     }
 
-    fn read(&self, range: &Range<u64>) -> Result<Vec<Entry>, LogOpenError> {
+    /// The entries of a range, until they reach `max_bytes`: at least one.
+    fn read(&self, range: &Range<u64>, max_bytes: usize) -> Result<Vec<Entry>, LogOpenError> {
         let view = self.engine.view()?;
         let range = KeyRange::between(key(range.start), key(range.end));
-        view.scan(self.entries, &range, Direction::Forward)?.map(|pair| Ok(codec::read_entry(&pair?.1)?)).collect()
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for pair in view.scan(self.entries, &range, Direction::Forward)? {
+            let entry = codec::read_entry(&pair?.1)?;
+            bytes += codec::entry_bytes(&entry);
+            entries.push(entry);
+            if bytes >= max_bytes {
+                break;
+            }
+        }
+        Ok(entries)
     }
 
     fn delete(&self, range: Range<u64>, purged: Option<LogId>) -> Result<(), LogOpenError> {
@@ -219,6 +255,16 @@ impl LogStore {
             Err(ended) => Err(failed(verb, ended)),
         }
     }
+
+    async fn wait_for_book(&self, index: u64) -> Result<(), StorageError> {
+        let mut applied = self.inner.applied.clone();
+        let reached = applied.wait_for(|applied| *applied >= index);
+        if matches!(tokio::time::timeout(INSTALL_TIMEOUT, reached).await, Ok(Ok(_))) {
+            return Ok(());
+        }
+        let detail = format!("the book does not reach index {index}, up to which the log is to be purged");
+        Err(failed(ErrorVerb::Write, LogOpenError::Missing(detail)))
+    }
 }
 
 fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
@@ -247,7 +293,16 @@ impl RaftLogReader<TypeConfig> for LogStore {
         if let Some(entries) = guard(&self.inner.tail).read(&range) {
             return Ok(entries);
         }
-        self.run(ErrorVerb::Read, move |inner| inner.read(&range)).await
+        self.run(ErrorVerb::Read, move |inner| inner.read(&range, usize::MAX)).await
+    }
+
+    /// What is read for a follower is no more than one append carries: far behind the tail, a batch of entries could hold many times that.
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
+        let range = start..end;
+        if let Some(entries) = guard(&self.inner.tail).read(&range) {
+            return Ok(entries);
+        }
+        self.run(ErrorVerb::Read, move |inner| inner.read(&range, MAX_APPEND_BYTES)).await
     }
 }
 
@@ -321,15 +376,20 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.run(ErrorVerb::Write, move |inner| inner.delete(log_id.index..u64::MAX, None)).await
     }
 
+    /// openraft asks for the purge while the snapshot that it relies on may still be in the hands of the state machine. Entries go only once the
+    /// book holds what they say, so that a process that dies in between finds the one or the other.
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        self.wait_for_book(log_id.index).await?;
         guard(&self.inner.tail).purge_to(log_id.index);
+        let first;
         {
             let mut state = guard(&self.inner.state);
+            first = state.purged.map_or(0, |purged| purged.index + 1);
             state.purged = Some(log_id);
             if state.last.is_some_and(|last| last.index <= log_id.index) {
                 state.last = None;
             }
         }
-        self.run(ErrorVerb::Write, move |inner| inner.delete(0..log_id.index + 1, Some(log_id))).await
+        self.run(ErrorVerb::Write, move |inner| inner.delete(first..log_id.index + 1, Some(log_id))).await
     }
 }

@@ -179,8 +179,9 @@ impl Node {
         let raft_config = raft_config(&config)?;
         let meta = config.book.meta();
         let point = BookPoint { applied_index: meta.index, installed_index: meta.installed_index };
-        let log = LogStore::open(Arc::clone(&config.log_engine), Worker::start(config.threads, "folio-log")?, point)?;
         let (applied_sender, applied) = watch::channel(meta.index);
+        let log_worker = Worker::start(config.threads, "folio-log")?;
+        let log = LogStore::open(Arc::clone(&config.log_engine), log_worker, point, applied.clone())?;
         let machine = StateMachine {
             book: Arc::clone(&config.book),
             worker: Worker::start(config.threads, "folio-apply")?,
