@@ -51,6 +51,19 @@ pub fn decode_command(bytes: &[u8]) -> Result<Command, EntryError> {
     }
 }
 
+/// Checks that bytes are `count` commands, one after another: in an entry, bytes that are not would stop every replica.
+///
+/// # Errors
+/// [`EntryError::Malformed`] when they are not.
+pub fn check_commands(encoded: &[u8], count: u32) -> Result<(), EntryError> {
+    let mut rest = encoded;
+    for _ in 0..count {
+        let (_, left) = postcard::take_from_bytes::<Command>(rest).map_err(|_| EntryError::Malformed)?;
+        rest = left;
+    }
+    if rest.is_empty() { Ok(()) } else { Err(EntryError::Malformed) }
+}
+
 /// Folds encoded commands into an entry.
 #[derive(Debug)]
 pub struct EntryWriter {

@@ -109,7 +109,8 @@ impl LogStore {
     ) -> Result<LogStore, LogOpenError> {
         let entries = space(engine.as_ref(), "entries")?;
         let records = space(engine.as_ref(), "records")?;
-        let inner = Inner { engine, entries, records, state: Mutex::default(), tail: Mutex::default(), worker, applied };
+        let inner =
+            Inner { engine, entries, records, state: Mutex::default(), tail: Mutex::default(), worker, applied };
         let purged: Option<LogId> = inner.record(PURGED, "the purged log id")?;
         let last = inner.check_entries(purged)?;
         let committed: Option<LogId> = inner.record(COMMITTED, "the committed log id")?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ledger::{Answer, Command};
 use openraft::{BasicNode, Config, SnapshotPolicy};
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
@@ -148,7 +148,7 @@ pub struct Node {
     peers: Peers,
     clock: Clock,
     applied: watch::Receiver<u64>,
-    installing: Mutex<()>,
+    installing: Arc<Mutex<()>>,
     stale_reads: bool,
 }
 
@@ -206,7 +206,7 @@ impl Node {
             peers,
             clock: config.clock,
             applied,
-            installing: Mutex::new(()),
+            installing: Arc::default(),
             stale_reads: crate::seeded::is(crate::seeded::Bug::StaleRead),
         });
         node.initialize().await?;
@@ -272,8 +272,9 @@ impl Node {
         &self.machine
     }
 
-    pub(super) async fn installing(&self) -> MutexGuard<'_, ()> {
-        self.installing.lock().await
+    /// The turn to install a snapshot: one at a time.
+    pub(super) async fn installing(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.installing).lock_owned().await
     }
 
     /// The service for peers, bounded.
@@ -470,16 +471,19 @@ fn start_reads(
 ) -> ReadIndexes {
     let (book, proposer, clock, applied) =
         (Arc::clone(&machine.book), proposer.clone(), Arc::clone(clock), applied.clone());
-    let carry: super::read::CarryTime = Arc::new(move || {
+    let carry: super::read::CarryTime = Arc::new(move |read| {
         let (book, proposer, clock, applied) =
             (Arc::clone(&book), proposer.clone(), Arc::clone(&clock), applied.clone());
         Box::pin(async move {
+            let deadline = Instant::now() + DEFAULT_FORWARD_TIMEOUT;
+            wait_applied(applied.clone(), read, deadline).await?;
             if !is_due(&book, &clock) {
-                return Ok(None);
+                return Ok(read);
             }
-            proposer.submit(Vec::new(), 0, Instant::now() + DEFAULT_FORWARD_TIMEOUT).await?;
+            proposer.submit(Vec::new(), 0, deadline).await?;
             // What carried the time forward has been applied here.
-            Ok(Some(*applied.borrow()))
+            let carried = *applied.borrow();
+            Ok(carried.max(read))
         })
     });
     ReadIndexes::start(raft.clone(), carry)

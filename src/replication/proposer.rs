@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ledger::{Answer, EntryWriter, LogTime};
+use openraft::ServerState;
 use openraft::error::{ClientWriteError, RaftError};
+use openraft::raft::ClientWriteResponse;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::{Payload, Raft};
+use super::{Payload, Raft, TypeConfig};
 
 /// The proposer's bounds.
 #[derive(Debug, Clone, Copy)]
@@ -67,11 +69,15 @@ pub enum SubmitError {
     Stopping,
 }
 
+/// What Raft says of an entry that was written.
+type WriteResult = Result<ClientWriteResponse<TypeConfig>, ClientWriteError<u64, openraft::BasicNode>>;
+
 struct Proposal {
     commands: Vec<u8>,
     count: u32,
     deadline: Instant,
     reply: oneshot::Sender<Result<Vec<Answer>, SubmitError>>,
+    _reserved: Reserved,
 }
 
 /// Hands requests to the proposing task.
@@ -88,7 +94,7 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// Answers an entry's bytes without waiting for them to be committed.
 pub(super) type Early = Arc<dyn Fn(&[u8]) -> Option<Vec<Answer>> + Send + Sync>;
 
-/// Gives its bytes back when the request ends.
+/// Gives its bytes back when the proposal is let go of, which may be later than when whoever asked went away.
 struct Reserved {
     waiting_bytes: Arc<AtomicUsize>,
     bytes: usize,
@@ -119,12 +125,13 @@ impl Proposer {
     ) -> Result<Vec<Answer>, SubmitError> {
         let bytes = commands.len();
         let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let _reserved = Reserved { waiting_bytes: Arc::clone(&self.waiting_bytes), bytes };
+        let reserved = Reserved { waiting_bytes: Arc::clone(&self.waiting_bytes), bytes };
         if waiting + bytes > self.bounds.waiting_bytes {
             return Err(SubmitError::Overloaded);
         }
         let (reply, answer) = oneshot::channel();
-        self.sender.try_send(Proposal { commands, count, deadline, reply }).map_err(|error| match error {
+        let proposal = Proposal { commands, count, deadline, reply, _reserved: reserved };
+        self.sender.try_send(proposal).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
         })?;
@@ -172,18 +179,50 @@ async fn propose(
             distribute(group, Ok(answers));
             continue;
         }
+        let term = raft.metrics().borrow().current_term;
+        let raft = raft.clone();
         tokio::spawn(async move {
             let result = match written {
-                Ok(receiver) => match receiver.await {
-                    Ok(Ok(response)) => Ok(response.data.0),
-                    Ok(Err(error)) => Err(refusal(RaftError::APIError(error))),
-                    Err(_) => Err(SubmitError::Unknown("leadership was lost".to_owned())),
-                },
+                Ok(receiver) => answers_of(receiver, &raft, term, permit, &group).await,
                 Err(fatal) => Err(refusal(RaftError::Fatal(fatal))),
             };
-            drop(permit);
             distribute(group, result);
         });
+    }
+}
+
+/// Waits for the answers of an entry that was given to Raft.
+///
+/// An entry that another leader replaced may never get any: where a snapshot covers its index, Raft forgets who waits. So the way is free for
+/// other entries as soon as leadership ends, and then the answers are waited for no longer than somebody wants them.
+async fn answers_of<E>(
+    mut receiver: impl Future<Output = Result<WriteResult, E>> + Unpin,
+    raft: &Raft,
+    term: u64,
+    permit: OwnedSemaphorePermit,
+    group: &[Proposal],
+) -> Result<Vec<Answer>, SubmitError> {
+    let mut metrics = raft.metrics();
+    // An error means that Raft has stopped.
+    let ended = async {
+        let _ = metrics.wait_for(|metrics| metrics.state != ServerState::Leader || metrics.current_term != term).await;
+    };
+    let written = tokio::select! {
+        biased;
+        written = &mut receiver => written,
+        () = ended => {
+            drop(permit);
+            let Some(last) = group.iter().map(|proposal| proposal.deadline).max() else { return Ok(Vec::new()) };
+            match tokio::time::timeout_at(last, receiver).await {
+                Ok(written) => written,
+                Err(_) => return Err(SubmitError::Unknown("leadership was lost".to_owned())),
+            }
+        }
+    };
+    match written {
+        Ok(Ok(response)) => Ok(response.data.0),
+        Ok(Err(error)) => Err(refusal(RaftError::APIError(error))),
+        Err(_) => Err(SubmitError::Unknown("leadership was lost".to_owned())),
     }
 }
 
@@ -198,13 +237,13 @@ fn fold(first: Proposal, receiver: &mut mpsc::Receiver<Proposal>, bounds: Bounds
             // Nobody may be waiting any more; if somebody is, this is certain.
             let _ = proposal.reply.send(Err(SubmitError::NotProposed));
         } else {
-            let fits = commands + proposal.count <= bounds.fold_commands
-                && bytes + proposal.commands.len() <= bounds.fold_bytes;
+            let (all_commands, all_bytes) =
+                (commands.saturating_add(proposal.count), bytes.saturating_add(proposal.commands.len()));
+            let fits = all_commands <= bounds.fold_commands && all_bytes <= bounds.fold_bytes;
             if !fits && !group.is_empty() {
                 return (group, Some(proposal));
             }
-            commands += proposal.count;
-            bytes += proposal.commands.len();
+            (commands, bytes) = (all_commands, all_bytes);
             group.push(proposal);
         }
         next = receiver.try_recv().ok();

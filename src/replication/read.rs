@@ -19,10 +19,10 @@ pub(super) struct ReadIndexes {
     sender: mpsc::Sender<Reply>,
 }
 
-/// Called in each round after leadership was confirmed: carries the log's time forward where a deadline has passed, and returns the index
-/// that a read must then wait for.
+/// Called in each round with the read index, after leadership was confirmed: waits until that is applied, because holds of entries that are not
+/// cannot be seen to be due, then carries the log's time forward where a deadline has passed, and returns the index that a read must wait for.
 pub(super) type CarryTime =
-    Arc<dyn Fn() -> futures::future::BoxFuture<'static, Result<Option<u64>, SubmitError>> + Send + Sync>;
+    Arc<dyn Fn(u64) -> futures::future::BoxFuture<'static, Result<u64, SubmitError>> + Send + Sync>;
 
 impl ReadIndexes {
     pub(super) fn start(raft: Raft, carry_time: CarryTime) -> ReadIndexes {
@@ -63,7 +63,7 @@ async fn round(raft: &Raft, carry_time: &CarryTime) -> Result<u64, SubmitError> 
     match raft.get_read_log_id().await {
         Ok((read, _)) => {
             let read = read.map_or(0, |log_id| log_id.index);
-            Ok(carry_time().await?.map_or(read, |carried| carried.max(read)))
+            carry_time(read).await
         }
         Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(forward))) => {
             Err(SubmitError::NotLeader { leader_id: forward.leader_id })

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::codec::{self, Malformed};
 use super::network::{AppendHeader, SnapshotHeader};
 use super::node::Node;
-use super::state_machine::{SnapshotData, StateMachine};
+use super::state_machine::{Received, SnapshotData, StateMachine, log_id_of, membership_of};
 use crate::book::BookError;
 use crate::book::transfer::Sink;
 use crate::proto::internal as wire;
@@ -68,6 +68,21 @@ impl PeerService {
     }
 }
 
+/// What the header says twice must agree; later it would be too late to refuse.
+fn check_header(header: &SnapshotHeader) -> Result<(), Status> {
+    let differ =
+        |what: &str| Status::invalid_argument(format!("the snapshot's header and its book name another {what}"));
+    let internal = |error: super::StorageError| Status::invalid_argument(error.to_string());
+    let applied = log_id_of(&header.book).map_err(internal)?;
+    if applied != header.meta.last_log_id || applied.map_or(0, |log_id| log_id.index) != header.book.index {
+        return Err(differ("index"));
+    }
+    if membership_of(&header.book).map_err(internal)? != header.meta.last_membership {
+        return Err(differ("membership"));
+    }
+    Ok(())
+}
+
 async fn on_worker<T: Send + 'static>(
     machine: &StateMachine,
     job: impl FnOnce() -> Result<T, BookError> + Send + 'static,
@@ -117,9 +132,11 @@ impl RaftService for PeerService {
         let first = stream.message().await?.ok_or_else(|| Status::invalid_argument("the snapshot is empty"))?;
         self.check_cluster(&first.cluster_id)?;
         let header: SnapshotHeader = codec::decode("a snapshot's header", &first.header).map_err(malformed)?;
-        let _one_at_a_time = self.node.installing().await;
+        check_header(&header)?;
+        let turn = self.node.installing().await;
         let sink = self.receive_chunks(&mut stream).await?;
-        let data = SnapshotData::Incoming(Box::new(Some((sink, header.book))));
+        let received = Received { sink, book: header.book, turn };
+        let data = SnapshotData::Incoming(Box::new(Some(received)));
         let snapshot = Snapshot { meta: header.meta, snapshot: Box::new(data) };
         let payload = reply(&self.node.raft().install_full_snapshot(header.vote, snapshot).await)?;
         Ok(Response::new(wire::InstallSnapshotResponse { payload }))
@@ -141,6 +158,9 @@ impl RaftService for PeerService {
         let deadline = self.node.deadline_of(request.metadata());
         let message = request.into_inner();
         self.check_cluster(&message.cluster_id)?;
+        if ledger::entry::check_commands(&message.commands, message.count).is_err() {
+            return Err(malformed(Malformed("a forwarded command")));
+        }
         let result = self.node.propose_here(message.commands.into(), message.count, deadline).await;
         Ok(Response::new(wire::ForwardResponse { payload: reply(&result)? }))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use openraft::storage::{RaftStateMachine, Snapshot, SnapshotMeta};
 use openraft::{AnyError, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, StorageIOError};
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::codec;
 use super::worker::Worker;
@@ -21,8 +21,17 @@ use crate::book::{Book, BookError, Committed};
 pub enum SnapshotData {
     /// A view to send.
     Outgoing(Arc<BookView>),
-    /// Spaces being filled; the meta record comes with the last message.
-    Incoming(Box<Option<(Sink, Meta)>>),
+    /// Spaces that were filled; `None` until then.
+    Incoming(Box<Option<Received>>),
+}
+
+/// A snapshot that arrived whole, to be put in force.
+pub struct Received {
+    pub(super) sink: Sink,
+    pub(super) book: Meta,
+    /// Held until the snapshot is in force or given up, also when the call that brought it has ended: a second snapshot must not begin by dropping
+    /// the spaces of this one.
+    pub(super) turn: OwnedMutexGuard<()>,
 }
 
 /// Called when the replica must stop: with the reason. It does not return to serving.
@@ -73,7 +82,7 @@ impl StateMachine {
     }
 }
 
-fn log_id_of(meta: &Meta) -> Result<Option<LogId>, StorageError> {
+pub(super) fn log_id_of(meta: &Meta) -> Result<Option<LogId>, StorageError> {
     match &meta.applied {
         Some(bytes) => {
             codec::decode("the applied log id", bytes).map(Some).map_err(|error| failed(ErrorVerb::Read, error))
@@ -82,7 +91,7 @@ fn log_id_of(meta: &Meta) -> Result<Option<LogId>, StorageError> {
     }
 }
 
-fn membership_of(meta: &Meta) -> Result<StoredMembership, StorageError> {
+pub(super) fn membership_of(meta: &Meta) -> Result<StoredMembership, StorageError> {
     match &meta.membership {
         Some(bytes) => codec::decode("the stored membership", bytes).map_err(|error| failed(ErrorVerb::Read, error)),
         None => Ok(StoredMembership::default()),
@@ -172,20 +181,22 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn install_snapshot(
         &mut self,
-        meta: &SnapshotMeta<u64, BasicNode>,
+        _meta: &SnapshotMeta<u64, BasicNode>,
         snapshot: Box<SnapshotData>,
     ) -> Result<(), StorageError> {
         let SnapshotData::Incoming(incoming) = *snapshot else {
             return Err(failed(ErrorVerb::Write, codec::Malformed("a snapshot to install: it is one to send")));
         };
-        let Some((sink, book_meta)) = *incoming else {
+        let Some(Received { sink, book, turn }) = *incoming else {
             return Err(failed(ErrorVerb::Write, codec::Malformed("a snapshot to install: it was not received whole")));
         };
-        if log_id_of(&book_meta)? != meta.last_log_id {
-            return Err(failed(ErrorVerb::Write, codec::Malformed("a snapshot to install: it is of another index")));
-        }
-        let index = book_meta.index;
-        self.run(ErrorVerb::Write, move |_| sink.finish(book_meta)).await?;
+        let index = book.index;
+        let install = move |_: &Book| {
+            let result = sink.finish(book);
+            drop(turn);
+            result
+        };
+        self.run(ErrorVerb::Write, install).await?;
         self.applied.send_replace(index);
         Ok(())
     }
