@@ -121,6 +121,14 @@ impl LogStore {
     }
 }
 
+#[cfg(test)]
+impl LogStore {
+    /// How many entries the tail in memory holds, and about how many bytes.
+    pub(super) fn tail_size(&self) -> (usize, usize) {
+        guard(&self.inner.tail).size()
+    }
+}
+
 /// Refuses a log that begins after what the book still needs from it.
 fn check_beginning(purged: Option<LogId>, book: BookPoint) -> Result<(), LogOpenError> {
     let purged = purged.map_or(0, |log_id| log_id.index);

@@ -17,6 +17,8 @@ mod read;
 pub mod service;
 mod state_machine;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use bytes::Bytes;

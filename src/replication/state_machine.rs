@@ -126,17 +126,17 @@ fn apply_all(book: &Book, entries: &[Entry], applied: &watch::Sender<u64>) -> Re
     Ok(replies)
 }
 
-fn snapshot_of(view: BookView) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
-    let Some(last_log_id) = log_id_of(view.meta())? else { return Ok(None) };
+fn snapshot_of(view: BookView) -> Result<Snapshot<TypeConfig>, StorageError> {
+    let last_log_id = log_id_of(view.meta())?;
     let hash = crate::book::records::hex(&view.meta().state_hash[..8]);
-    Ok(Some(Snapshot {
+    Ok(Snapshot {
         meta: SnapshotMeta {
-            last_log_id: Some(last_log_id),
+            last_log_id,
             last_membership: membership_of(view.meta())?,
-            snapshot_id: format!("{}-{hash}", last_log_id.index),
+            snapshot_id: format!("{}-{hash}", view.meta().index),
         },
         snapshot: Box::new(SnapshotData::Outgoing(Arc::new(view))),
-    }))
+    })
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
@@ -149,7 +149,7 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
                 Ok(view)
             })
             .await?;
-        snapshot_of(view)?.ok_or_else(|| failed(ErrorVerb::Read, codec::Malformed("a snapshot of an empty book")))
+        snapshot_of(view)
     }
 }
 
@@ -203,6 +203,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
         let view = self.book.view().map_err(|error| failed(ErrorVerb::Read, error))?;
-        snapshot_of(view)
+        // An empty book is none.
+        Ok(Some(snapshot_of(view)?).filter(|snapshot| snapshot.meta.last_log_id.is_some()))
     }
 }

@@ -8,7 +8,7 @@ use super::Entry;
 use super::codec::entry_bytes;
 
 /// The most bytes kept.
-const MAX_TAIL_BYTES: usize = 24 * 1024 * 1024;
+pub(super) const MAX_TAIL_BYTES: usize = 24 * 1024 * 1024;
 
 /// Consecutive entries up to the log's end.
 #[derive(Debug, Default)]
@@ -28,6 +28,12 @@ impl Tail {
         while self.bytes > MAX_TAIL_BYTES && self.entries.len() > 1 {
             self.drop_first();
         }
+    }
+
+    /// How many entries are kept, and about how many bytes they take.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.entries.len(), self.bytes)
     }
 
     fn drop_first(&mut self) {
