@@ -84,10 +84,10 @@ pub enum AccountCheck {
 
 /// Of SetLimits.
 pub const SET_LIMITS: &[AccountCheck] =
-    &[AccountCheck::Found, AccountCheck::NotClosed, AccountCheck::Amounts, AccountCheck::Floor, AccountCheck::Ceiling];
+    &[AccountCheck::Found, AccountCheck::Amounts, AccountCheck::NotClosed, AccountCheck::Floor, AccountCheck::Ceiling];
 
 /// Of Freeze and Unfreeze.
 pub const FREEZE: &[AccountCheck] = &[AccountCheck::Found, AccountCheck::NotClosed];
 
 /// Of Close.
-pub const CLOSE: &[AccountCheck] = &[AccountCheck::Found, AccountCheck::NotClosed, AccountCheck::Empty];
+pub const CLOSE: &[AccountCheck] = &[AccountCheck::Found, AccountCheck::Empty];

@@ -256,7 +256,8 @@ fn observed(
         (Command::Try { .. }, Ok(_)) => Some(Observed::Moved(Absent, Tried)),
         (Command::Post { .. } | Command::Reverse { .. }, Ok(_)) if replayed => found(&[Booked]),
         (Command::Post { .. } | Command::Reverse { .. }, Ok(_)) => Some(Observed::Moved(Absent, Booked)),
-        (Command::Confirm { .. }, Ok(_)) if replayed => found(&[Confirmed]),
+        // What was booked in one step is confirmed from the start.
+        (Command::Confirm { .. }, Ok(_)) if replayed => found(&[Confirmed, Booked]),
         (Command::Confirm { .. }, Ok(_)) => Some(Observed::Moved(Tried, Confirmed)),
         (Command::Cancel { .. }, Ok(_)) if replayed => found(&[Cancelled, Fenced]),
         (Command::Cancel { .. }, Ok(done)) if done.empty => Some(Observed::Moved(Absent, Fenced)),
@@ -280,7 +281,7 @@ fn refused(command: &Command, reason: Reason) -> Option<Observed> {
         Reason::AlreadyCancelled => &[Cancelled, Fenced],
         Reason::TransactionExpired => &[Expired],
         Reason::AlreadyConfirmed => &[Confirmed, Booked],
-        Reason::ConfirmDiffers => &[Confirmed],
+        Reason::ConfirmDiffers => &[Confirmed, Booked],
         _ => &[Tried],
     };
     Some(Observed::Found(standings))

@@ -136,6 +136,10 @@ impl<'history> Model<'history> {
             };
             Ok((floor, ceiling))
         })?;
+        let before = &self.book.accounts[number];
+        if (before.floor, before.ceiling) == (floor, ceiling) && !silent::SAME_LIMITS_ARE_BOOKED {
+            return Ok(Decision::done(Done::default(), None));
+        }
         let account = self.book.change_account(number);
         account.floor = floor;
         account.ceiling = ceiling;

@@ -7,7 +7,9 @@ use crate::history::{AtomicAnswer, AtomicBatch, AtomicOutcome, ItemAnswer, LogPo
 impl<'history> Model<'history> {
     /// Answers an atomic batch at its place.
     pub fn atomic(&mut self, at: LogPoint, batch: &'history AtomicBatch) -> AtomicAnswer {
-        self.expire_until(at);
+        // No hold ends between the commands of a batch: what is due by the time of its last one has expired before the first.
+        let length = u64::try_from(batch.items.len()).unwrap_or(u64::MAX);
+        self.expire_until(LogPoint { time_ns: at.time_ns.saturating_add(length), ..at });
         if let Some(kept) = self.book.request(batch.request_id) {
             return match (kept.content, &kept.outcome) {
                 (Content::Atomic(known), KeptOutcome::Atomic(outcome)) if content::same_batch(known, batch) => {
@@ -25,10 +27,10 @@ impl<'history> Model<'history> {
                 self.book.keep_changes();
                 AtomicOutcome::Applied(items)
             }
-            Err((culprit, refusal, replay_of)) => {
+            Err((culprit, refusal)) => {
                 self.book.take_back();
                 self.keep_culprit(at, batch, culprit, &refusal);
-                AtomicOutcome::NotApplied(self.not_applied(batch, culprit, &refusal, replay_of))
+                AtomicOutcome::NotApplied(self.not_applied(batch, culprit, &refusal))
             }
         };
         let kept = Kept { content: Content::Atomic(batch), at, outcome: KeptOutcome::Atomic(outcome.clone()) };
@@ -36,21 +38,16 @@ impl<'history> Model<'history> {
         AtomicAnswer { at, replay_of: None, outcome }
     }
 
-    /// Every item in order; or the first refused one's position, its refusal and, where that was a repeat, what it repeats.
-    fn try_items(
-        &mut self,
-        at: LogPoint,
-        batch: &'history AtomicBatch,
-    ) -> Result<Vec<ItemAnswer>, (usize, Refusal, Option<LogPoint>)> {
+    /// Every item in order; or the first refused one's position and its refusal.
+    fn try_items(&mut self, at: LogPoint, batch: &'history AtomicBatch) -> Result<Vec<ItemAnswer>, (usize, Refusal)> {
         let mut items = Vec::with_capacity(batch.items.len());
         let mut time_ns = at.time_ns;
         for (position, item) in batch.items.iter().enumerate() {
             time_ns = time_ns.saturating_add(1);
             let here = LogPoint { time_ns, ..at };
-            self.expire_until(here);
             let Decision { result, sequence, replay_of, kept: _ } = self.decide(here, item);
             match result {
-                Err(refusal) => return Err((position, refusal, replay_of)),
+                Err(refusal) => return Err((position, refusal)),
                 Ok(done) => items.push(ItemAnswer {
                     time_ns: Some(time_ns),
                     replay_of,
@@ -72,19 +69,13 @@ impl<'history> Model<'history> {
         }
     }
 
-    fn not_applied(
-        &self,
-        batch: &AtomicBatch,
-        culprit: usize,
-        refused: &Refusal,
-        replay_of: Option<LogPoint>,
-    ) -> Vec<ItemAnswer> {
+    fn not_applied(&self, batch: &AtomicBatch, culprit: usize, refused: &Refusal) -> Vec<ItemAnswer> {
         let answer = |(position, item): (usize, &crate::history::Write)| {
             let is_culprit = position == culprit;
             let named = || refusal(Reason::NotApplied, [("culprit", culprit.to_string())]);
             ItemAnswer {
                 time_ns: None,
-                replay_of: replay_of.filter(|_| is_culprit),
+                replay_of: None,
                 journal_sequence: None,
                 state: item.transaction().and_then(|id| self.transaction_state(id)),
                 result: Err(if is_culprit { refused.clone() } else { named() }),

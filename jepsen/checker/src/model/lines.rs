@@ -4,7 +4,7 @@ use super::amount::{MAX_UNITS, render};
 use super::book::Line;
 use super::{Failed, Model, fail};
 use crate::history::{AccountStatus, Reason, Side};
-use crate::precedence::LinesCheck;
+use crate::precedence::{LINES, LinesCheck};
 
 /// What a movement does to one account: all its postings are on one side.
 struct Moved {
@@ -43,6 +43,23 @@ impl Model<'_> {
         Ok(())
     }
 
+    /// The same, for the lines that move something: a line of amount zero is left out, and so is what its account would say.
+    pub(super) fn check_moving(&self, lines: &[Line]) -> Result<(), Failed> {
+        let moving: Vec<Line> = lines.iter().filter(|line| line.amount > 0).cloned().collect();
+        self.check_lines(&moving, LINES)
+    }
+
+    /// Two postings over two assets are no exchange, but a mistake.
+    pub(super) fn check_one_asset(&self, lines: &[Line]) -> Result<(), Failed> {
+        match lines {
+            [first, second] if self.book.accounts[first.account].asset != self.book.accounts[second.account].asset => {
+                let account = self.book.accounts[second.account].name.to_owned();
+                Err(fail(Reason::AssetMismatch, [("account", account)]))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn check_balanced(&self, lines: &[Line]) -> Result<(), Failed> {
         let mut sums: Vec<(usize, u128, u128)> = Vec::new();
         for line in lines {
@@ -76,8 +93,12 @@ impl Model<'_> {
     fn check_fits(&self, lines: &[Line]) -> Result<(), Failed> {
         for moved in moved(lines) {
             let account = &self.book.accounts[moved.account];
-            let held = account.totals.posted(moved.side) + account.totals.pending(moved.side);
-            if held.saturating_add(moved.sum) > MAX_UNITS {
+            // All four together: so no confirm can ever overflow.
+            let held = [Side::Debit, Side::Credit]
+                .map(|side| account.totals.posted(side).saturating_add(account.totals.pending(side)))
+                .iter()
+                .fold(moved.sum, |sum, held| sum.saturating_add(*held));
+            if held > MAX_UNITS {
                 return Err(fail(Reason::BalanceOverflow, []));
             }
         }

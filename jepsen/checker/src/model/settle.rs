@@ -30,17 +30,16 @@ impl<'history> Model<'history> {
         match transaction.state {
             TransactionState::Cancelled => named(Reason::AlreadyCancelled),
             TransactionState::Expired => named(Reason::TransactionExpired),
-            TransactionState::Confirmed => match (transaction.kind, &transaction.settled) {
-                (Kind::Tried, Some(first)) => {
-                    let parts = self.parts(&transaction.lines, amounts, whole, whole, Reason::ExceedsReserved);
-                    let confirmed = transaction.lines.iter().map(|line| line.confirmed);
-                    match parts {
-                        Ok(parts) if confirmed.eq(parts.iter().copied()) => Ok(Decision::again(first)),
-                        Ok(_) | Err(_) => named(Reason::ConfirmDiffers),
-                    }
+            TransactionState::Confirmed => {
+                // What was booked in one step was confirmed by that step.
+                let first = transaction.settled.as_ref().unwrap_or(&transaction.created);
+                let parts = self.parts(&transaction.lines, amounts, whole, whole, Reason::ExceedsReserved);
+                let confirmed = transaction.lines.iter().map(|line| line.confirmed);
+                match parts {
+                    Ok(parts) if confirmed.eq(parts.iter().copied()) => Ok(Decision::again(first)),
+                    Ok(_) | Err(_) => named(Reason::ConfirmDiffers),
                 }
-                _ => named(Reason::AlreadyConfirmed),
-            },
+            }
             TransactionState::Tried => {
                 let parts = self.parts(&transaction.lines, amounts, whole, whole, Reason::ExceedsReserved)?;
                 let asked: Vec<Line> = transaction

@@ -3,6 +3,9 @@
 /// Whether freezing a frozen account, unfreezing an open one (both under a fresh request id) books a journal record.
 pub const SAME_STATUS_IS_BOOKED: bool = false;
 
+/// Whether setting the limits that hold already books a journal record.
+pub const SAME_LIMITS_ARE_BOOKED: bool = false;
+
 /// Whether registering an asset or opening an account once more with the same content under a fresh request id repeats the first answer
 /// (otherwise it is a success of its own that books nothing).
 pub const SAME_OPENING_IS_REPLAYED: bool = true;

@@ -60,6 +60,7 @@ impl<'history> Model<'history> {
             return answer;
         }
         let lines = self.resolve(postings)?;
+        self.check_one_asset(&lines)?;
         self.check_lines(&lines, LINES)?;
         Ok(self.book_new(at, command, id, Kind::Posted, lines))
     }
@@ -90,6 +91,7 @@ impl<'history> Model<'history> {
             return answer;
         }
         let lines = self.resolve(postings)?;
+        self.check_one_asset(&lines)?;
         self.check_lines(&lines, LINES)?;
         self.reserve_lines(&lines, Reservation::Held);
         let deadline_ns = timeout_ns.map(|timeout_ns| at.time_ns.saturating_add(timeout_ns));
@@ -126,10 +128,9 @@ impl<'history> Model<'history> {
             .lines
             .iter()
             .zip(&parts)
-            .filter(|(_, part)| **part > 0)
             .map(|(line, part)| Line { side: line.side.other(), amount: *part, confirmed: 0, reversed: 0, ..*line })
             .collect();
-        self.check_lines(&lines, LINES)?;
+        self.check_moving(&lines)?;
         let mut reversed = original.clone();
         for (line, part) in reversed.lines.iter_mut().zip(&parts) {
             line.reversed += part;
