@@ -298,9 +298,11 @@ fn seen(history: &History) -> Vec<Event<'_>> {
     events
 }
 
-/// A whole confirm repeats one that names the whole amounts: the model says whether they are the same.
-fn both_confirm(left: &Write, right: &Write) -> bool {
-    matches!((&left.command, &right.command), (Command::Confirm { .. }, Command::Confirm { .. }))
+/// Whether a confirm may have repeated something else than its like: a whole confirm repeats one that names the whole amounts, and both
+/// repeat what was booked in one step. The model says whether the amounts are the same.
+fn may_be_confirmed_by(confirm: &Write, first: &Write) -> bool {
+    matches!(confirm.command, Command::Confirm { .. })
+        && matches!(first.command, Command::Confirm { .. } | Command::Post { .. } | Command::Reverse { .. })
 }
 
 /// The operations of which nobody heard.
@@ -360,6 +362,12 @@ impl Unknown {
                     return hidden(echo.first, Subject::Write(call.writes().get(*position)?, answer));
                 }
                 (EchoKind::Single(..) | EchoKind::Looked(_), Call::Atomic(batch)) => {
+                    let item = batch.items.get(*position)?;
+                    let is_other = matches!(&echo.kind, EchoKind::Single(write, _)
+                        if !content::same_request(echo.id, &item.command, &write.command));
+                    if is_other || !self.may_be(batch.request_id, echo.first.place) {
+                        continue;
+                    }
                     // The item's time is the batch's own and one more for every item up to it.
                     let later = u64::try_from(*position).ok()? + 1;
                     let at = LogPoint { time_ns: echo.first.time_ns.checked_sub(later)?, ..echo.first };
@@ -389,7 +397,7 @@ impl Unknown {
                 continue;
             };
             let same = asked.transaction() == write.transaction()
-                && (content::same_body(&asked.command, &write.command) || both_confirm(asked, write));
+                && (content::same_body(&asked.command, &write.command) || may_be_confirmed_by(write, asked));
             if !same || used.contains(&asked.request_id) || !self.may_be(asked.request_id, echo.first.place) {
                 continue;
             }

@@ -141,7 +141,8 @@ fn row_14_cancel_after_confirm_is_refused() {
          r3: cancel t1                     => ALREADY_CONFIRMED confirmed
          r4: post t2 alice>bob 1.00        => ok confirmed #8
          r5: cancel t2                     => ALREADY_CONFIRMED confirmed
-         r6: confirm t2                    => ALREADY_CONFIRMED confirmed",
+         r6: confirm t2                    => ok replayed confirmed #8
+         r7: confirm t2 amounts=0.50/0.50  => CONFIRM_DIFFERS confirmed",
     );
 }
 
