@@ -14,6 +14,9 @@ use tonic::transport::{Channel, Endpoint};
 /// Why a run cannot go on.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// Chooses a bug in a build that has some.
+pub(crate) const BUG_VARIABLE: &str = "FOLIO_SEEDED_BUG";
+
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One replica's place.
@@ -27,13 +30,14 @@ struct Replica {
 pub(crate) struct Cluster {
     folder: TempDir,
     binary: PathBuf,
+    seeded_bug: Option<&'static str>,
     replicas: Mutex<Vec<Replica>>,
     channels: Vec<Channel>,
 }
 
 impl Cluster {
-    /// Founds and starts replicas.
-    pub(crate) fn start(binary: &Path, count: u64) -> Result<Cluster, Failure> {
+    /// Founds and starts replicas, with a bug on purpose if one is named.
+    pub(crate) fn start(binary: &Path, count: u64, seeded_bug: Option<&'static str>) -> Result<Cluster, Failure> {
         let folder = tempfile::Builder::new().prefix("folio-jepsen-").tempdir()?;
         let mut listeners = Vec::new();
         let mut replicas = Vec::new();
@@ -47,7 +51,8 @@ impl Cluster {
             listeners.push((peer, client));
         }
         drop(listeners);
-        let cluster = Cluster { folder, binary: binary.to_owned(), replicas: Mutex::new(replicas), channels };
+        let replicas = Mutex::new(replicas);
+        let cluster = Cluster { folder, binary: binary.to_owned(), seeded_bug, replicas, channels };
         for number in 0..cluster.channels.len() {
             cluster.spawn(number)?;
         }
@@ -91,7 +96,11 @@ impl Cluster {
             .create(true)
             .append(true)
             .open(self.folder.path().join(format!("replica-{}.log", position + 1)))?;
-        let child = Command::new(&self.binary)
+        let mut command = Command::new(&self.binary);
+        if let Some(bug) = self.seeded_bug {
+            command.env(BUG_VARIABLE, bug);
+        }
+        let child = command
             .arg("serve")
             .arg("--data-dir")
             .arg(self.folder.path().join(format!("replica-{}", position + 1)))

@@ -3,7 +3,9 @@
 
 mod cluster;
 mod nemesis;
+mod report;
 mod run;
+mod seeded;
 mod wire;
 mod workload;
 
@@ -28,6 +30,11 @@ enum Verb {
   target/release/folio-jepsen run --replicas 3 --seconds 120 --nemesis kill,pause --seed 7
   target/release/folio-jepsen check history.edn")]
     Run(RunArguments),
+    /// Shows that the checker bites: runs a build with bugs on purpose, one bug after the other, and fails if one is not found.
+    #[command(after_help = "Examples:
+  cargo build --release --features seeded-bugs --target-dir target/seeded-bugs
+  target/release/folio-jepsen seeded-bugs --folio target/seeded-bugs/release/folio --seconds 15")]
+    SeededBugs(SeededArguments),
     /// Checks a history that was written before.
     Check {
         /// The history, as Jepsen EDN.
@@ -61,10 +68,28 @@ struct RunArguments {
     history: PathBuf,
 }
 
+/// How to show the bugs.
+#[derive(Debug, Clone, clap::Args)]
+struct SeededArguments {
+    /// The build with bugs.
+    #[arg(long)]
+    folio: PathBuf,
+    /// How long the clients work under each bug, in seconds.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=3600))]
+    seconds: u64,
+    /// Chooses the workload and the faults.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only this one, by name.
+    #[arg(long)]
+    bug: Option<String>,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.verb {
         Verb::Run(arguments) => run::run(&arguments),
+        Verb::SeededBugs(arguments) => seeded::run(&arguments),
         Verb::Check { history } => run::check_file(&history),
     };
     match result {

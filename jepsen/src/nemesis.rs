@@ -57,7 +57,9 @@ pub(crate) async fn torment(
     let Surroundings { cluster, begun, is_over, unanswered } = surroundings;
     while !is_over.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_millis(random.random_range(1_500..4_000))).await;
-        let fault = faults[random.random_range(0..faults.len())];
+        // Every fault once, then by chance, so that a short run meets them all.
+        let fault =
+            faults[if events.len() < faults.len() { events.len() } else { random.random_range(0..faults.len()) }];
         if fault == Fault::None || is_over.load(Ordering::Relaxed) {
             continue;
         }

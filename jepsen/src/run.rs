@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 use folio::proto::v1;
 use folio::proto::v1::audit_service_client::AuditServiceClient;
 use folio::proto::v1::ledger_service_client::LedgerServiceClient;
-use folio_checker::Demands;
 use folio_checker::history::{
     Call, Completion, History, Id, JournalEvent, JournalPosting, JournalRecord, LogPoint, Operation, Place, ReplicaDump,
 };
+use folio_checker::{Demands, Verdict};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::RunArguments;
 use crate::cluster::{Cluster, Failure};
 use crate::nemesis::{self, Surroundings};
+use crate::report;
 use crate::wire;
 use crate::workload::{self, Shared};
 
@@ -93,9 +94,8 @@ fn default_binary() -> Result<PathBuf, Failure> {
 /// Runs and checks; whether the history is valid.
 pub(crate) fn run(arguments: &RunArguments) -> Result<bool, Failure> {
     let binary = arguments.folio.clone().map_or_else(default_binary, Ok)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (history, violations) = runtime.block_on(record(arguments, &binary))?;
-    std::fs::write(&arguments.history, folio_checker::history::write_edn(&history))?;
+    let (history, verdict, violations) = record_and_check(arguments, &binary, None)?;
+    report::summary(&history);
     println!(
         "{} operations, {} faults, seed {}, history in {}",
         history.operations.len(),
@@ -106,14 +106,31 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<bool, Failure> {
     for violation in &violations {
         println!("an answer broke the protocol: {violation}");
     }
-    Ok(judge(&history, &demands(arguments)?) && violations.is_empty())
+    println!("{}", verdict.text(&history));
+    Ok(verdict.is_valid() && violations.is_empty())
+}
+
+/// Runs, writes the history and checks it: with what it comes to, and with what broke the protocol itself.
+pub(crate) fn record_and_check(
+    arguments: &RunArguments,
+    binary: &Path,
+    seeded_bug: Option<&'static str>,
+) -> Result<(History, Verdict, Vec<String>), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (history, violations) = runtime.block_on(record(arguments, binary, seeded_bug))?;
+    std::fs::write(&arguments.history, folio_checker::history::write_edn(&history))?;
+    let verdict = folio_checker::check(&history, &demands(arguments)?);
+    Ok((history, verdict, violations))
 }
 
 /// Checks a history that was written before.
 pub(crate) fn check_file(path: &Path) -> Result<bool, Failure> {
     let text = std::fs::read_to_string(path)?;
     let history = folio_checker::history::read_edn(&text)?;
-    Ok(judge(&history, &Demands::default()))
+    let verdict = folio_checker::check(&history, &Demands::default());
+    report::summary(&history);
+    println!("{}", verdict.text(&history));
+    Ok(verdict.is_valid())
 }
 
 /// What a run must have shown: every class of operation, every fault that was asked for, a dump of every replica.
@@ -122,14 +139,12 @@ fn demands(arguments: &RunArguments) -> Result<Demands, Failure> {
     Ok(Demands { faults, dumps: usize::try_from(arguments.replicas)?, ..Demands::default() })
 }
 
-fn judge(history: &History, demands: &Demands) -> bool {
-    let verdict = folio_checker::check(history, demands);
-    println!("{}", verdict.text(history));
-    verdict.is_valid()
-}
-
-async fn record(arguments: &RunArguments, binary: &Path) -> Result<(History, Vec<String>), Failure> {
-    let cluster = Arc::new(Cluster::start(binary, arguments.replicas)?);
+async fn record(
+    arguments: &RunArguments,
+    binary: &Path,
+    seeded_bug: Option<&'static str>,
+) -> Result<(History, Vec<String>), Failure> {
+    let cluster = Arc::new(Cluster::start(binary, arguments.replicas, seeded_bug)?);
     println!("seed {}: {} replicas in {}", arguments.seed, cluster.count(), cluster.folder().display());
     let leader = cluster.wait_for_leader(LEADER_BOUND).await?;
     let recorder = Arc::new(Recorder {

@@ -16,6 +16,8 @@ const REMEMBERED: usize = 48;
 #[derive(Default)]
 pub(crate) struct Shared {
     transactions: Mutex<VecDeque<Id>>,
+    /// Those that were to be tried: what confirms and cancels are for.
+    tried: Mutex<VecDeque<Id>>,
     writes: Mutex<VecDeque<Write>>,
 }
 
@@ -111,6 +113,10 @@ fn postings(random: &mut StdRng) -> Vec<Posting> {
 
 fn command(shared: &Shared, random: &mut StdRng) -> Command {
     let known = |random: &mut StdRng| pick(&shared.transactions, random).unwrap_or_else(|| fresh(random));
+    let tried = |random: &mut StdRng| {
+        let list = if random.random_bool(0.6) { &shared.tried } else { &shared.transactions };
+        pick(list, random).unwrap_or_else(|| fresh(random))
+    };
     match random.random_range(0..100) {
         0..30 => post(postings(random)),
         30..52 => {
@@ -122,9 +128,9 @@ fn command(shared: &Shared, random: &mut StdRng) -> Command {
             };
             Command::Try { transaction, postings: postings(random), details: Details::default(), timeout_ns }
         }
-        52..70 => Command::Confirm { transaction: known(random), amounts: part(random) },
+        52..70 => Command::Confirm { transaction: tried(random), amounts: part(random) },
         70..82 => {
-            let transaction = if random.random_bool(0.2) { fresh(random) } else { known(random) };
+            let transaction = if random.random_bool(0.2) { fresh(random) } else { tried(random) };
             Command::Cancel { transaction }
         }
         82..88 => Command::Reverse {
@@ -165,6 +171,9 @@ fn write(shared: &Shared, random: &mut StdRng) -> Write {
     remember(&shared.writes, write.clone());
     if let Some(transaction) = write.transaction() {
         remember(&shared.transactions, transaction);
+        if matches!(write.command, Command::Try { .. }) {
+            remember(&shared.tried, transaction);
+        }
     }
     write
 }
