@@ -265,7 +265,7 @@ async fn dump_all(cluster: &Cluster) -> Result<Vec<ReplicaDump>, Failure> {
 async fn dump(cluster: &Cluster, position: usize) -> Result<Option<ReplicaDump>, Failure> {
     let stale = Some(v1::ReadOptions { consistency: Some(v1::read_options::Consistency::Stale(true)) });
     let status = cluster.status(position).await.ok_or("a replica does not answer")?;
-    let applied = status.applied.clone().unwrap_or_default();
+    let applied = status.applied.unwrap_or_default();
     let mut ledger = LedgerServiceClient::new(cluster.channel(position));
     let message = v1::ListAccountsRequest { prefix: String::new(), read: stale, page_size: 1000, ..Default::default() };
     let listed = ledger.list_accounts(message).await?.into_inner();
@@ -298,7 +298,7 @@ async fn dump(cluster: &Cluster, position: usize) -> Result<Option<ReplicaDump>,
 }
 
 fn journal_record(record: &v1::JournalRecord) -> Result<JournalRecord, Failure> {
-    let at = record.at.clone().unwrap_or_default();
+    let at = record.at.unwrap_or_default();
     let time = at.log_time.unwrap_or_default();
     let mut postings = Vec::new();
     for posting in &record.postings {

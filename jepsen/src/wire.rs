@@ -199,7 +199,7 @@ fn answer(wire: &v1::CommandResult) -> Decoded<Answer> {
 }
 
 fn item(wire: &v1::CommandResult) -> Decoded<ItemAnswer> {
-    let decision = wire.decision.clone().unwrap_or_default();
+    let decision = wire.decision.unwrap_or_default();
     let time_ns = match decision.at.as_ref().and_then(|at| at.log_time.as_ref()) {
         Some(time) => Some(nanoseconds(Some(time))?),
         None => None,

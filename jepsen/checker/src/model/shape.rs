@@ -121,6 +121,8 @@ pub fn check(write: &Write) -> Result<(), Reason> {
         Command::Cancel { transaction: _ } => Ok(()),
         Command::Reverse { transaction: _, original, amounts: parts, details: told } => {
             id(*original)?;
+            // Nothing reverses itself.
+            when(write.transaction() != Some(*original))?;
             amounts(parts)?;
             details(told)
         }
