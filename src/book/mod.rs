@@ -9,6 +9,8 @@
 mod applier;
 mod cache;
 pub mod directory;
+#[cfg(test)]
+mod format;
 pub mod records;
 pub mod transfer;
 pub mod view;
