@@ -164,7 +164,7 @@ fn raft_config(config: &NodeConfig) -> Result<Arc<Config>, NodeError> {
         replication_lag_threshold: u64::MAX,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_entries),
         max_in_snapshot_log_to_keep: KEPT_ENTRIES.min(config.snapshot_entries),
-        purge_batch_size: 256,
+        purge_batch_size: 256.min(config.snapshot_entries),
         ..Config::default()
     };
     raft.validate().map(Arc::new).map_err(|error| NodeError::Raft(error.to_string()))

@@ -1,0 +1,206 @@
+//! Who leads, and what becomes of the book when replicas end, come back, or lose sight of each other.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use folio::replication::{Role, SubmitError};
+use folio::store::EngineKind;
+
+use crate::commands::{cent, is_accepted};
+use crate::harness::{Cluster, Part, Settings, eventually, in_a_moment};
+
+const BOTH: [EngineKind; 2] = [EngineKind::Memory, EngineKind::Fjall];
+
+#[test]
+fn three_replicas_elect_one_leader_and_hold_the_same_book() {
+    for engine in BOTH {
+        let cluster = Cluster::start(Settings::of(engine, 3));
+        let leader = cluster.leader();
+        for number in 1..=50 {
+            // Any replica takes commands: followers forward them.
+            let answers = cluster.submit(1 + number % 3, vec![cent(number)], 5_000).unwrap();
+            assert!(is_accepted(&answers[0]), "{answers:?}");
+        }
+        cluster.agree();
+        for id in cluster.ids() {
+            assert_eq!(cluster.cents(id), 50);
+            assert_eq!(cluster.node(id).role() == Role::Leader, id == leader, "{engine}: two leaders, or another");
+            assert_eq!(cluster.node(id).leader().unwrap().replica_id, leader);
+        }
+    }
+}
+
+#[test]
+fn another_replica_leads_within_three_seconds_of_the_leaders_end() {
+    for engine in BOTH {
+        let mut cluster = Cluster::start(Settings::of(engine, 3));
+        for number in 1..=20 {
+            cluster.decide(vec![cent(number)]);
+        }
+        let first = cluster.leader();
+        cluster.kill(first);
+        let killed = Instant::now();
+        let second = cluster.leader_except(Some(first));
+        cluster.decide(vec![cent(21)]);
+        let took = killed.elapsed();
+        assert!(took < Duration::from_secs(3), "{engine}: {took:?} until commands were answered again");
+        assert_ne!(second, first);
+        // What was acknowledged before is there, once.
+        assert!(cluster.decide(vec![cent(20)])[0].replay_of.is_some());
+        cluster.start_replica(first);
+        cluster.agree();
+        assert_eq!(cluster.cents(first), 21, "{engine}");
+    }
+}
+
+#[test]
+fn all_replicas_may_end_at_once_and_come_back() {
+    for engine in BOTH {
+        let mut cluster = Cluster::start(Settings::of(engine, 3));
+        for round in 0..3 {
+            for number in 1..=10 {
+                cluster.decide(vec![cent(round * 10 + number)]);
+            }
+            for id in cluster.ids() {
+                cluster.kill(id);
+            }
+            for id in cluster.ids() {
+                cluster.start_replica(id);
+            }
+            // Every request is still known.
+            let answers = cluster.decide((1..=(round + 1) * 10).map(cent).collect());
+            assert!(answers.iter().all(|answer| answer.replay_of.is_some()), "{engine}: {answers:?}");
+        }
+        cluster.agree();
+        assert_eq!(cluster.cents(1), 30, "{engine}");
+    }
+}
+
+#[test]
+fn a_power_cut_of_all_replicas_loses_nothing_that_was_acknowledged() {
+    let mut cluster = Cluster::start(Settings::of(EngineKind::Memory, 3));
+    for round in 0..4 {
+        for number in 1..=10 {
+            cluster.decide(vec![cent(round * 10 + number)]);
+        }
+        for id in cluster.ids() {
+            cluster.cut_power(id);
+        }
+        for id in cluster.ids() {
+            cluster.start_replica(id);
+        }
+        let answers = cluster.decide((1..=(round + 1) * 10).map(cent).collect());
+        assert!(answers.iter().all(|answer| answer.replay_of.is_some()), "round {round}: {answers:?}");
+    }
+    cluster.agree();
+}
+
+#[test]
+fn a_leader_without_a_quorum_decides_nothing_and_gives_way() {
+    let cluster = Cluster::start(Settings::of(EngineKind::Memory, 3));
+    cluster.decide(vec![cent(1)]);
+    let old = cluster.leader();
+    cluster.isolate(old);
+    // More than may be in flight at once: all end as unknown, none is answered.
+    let waiting: Vec<_> = (2..=10)
+        .map(|number| {
+            let node = Arc::clone(cluster.node(old));
+            cluster.spawn(old, async move { node.submit(vec![cent(number)], in_a_moment(1_000)).await })
+        })
+        .collect();
+    let new = cluster.leader_except(Some(old));
+    for number in 101..=110 {
+        let answers = cluster.submit(new, vec![cent(number)], 5_000).unwrap();
+        assert!(is_accepted(&answers[0]));
+    }
+    for unknown in waiting {
+        let error = cluster.on(old, unknown).unwrap().expect_err("decided without a quorum");
+        assert!(matches!(error, SubmitError::Unknown(_)), "{error:?}");
+    }
+    assert_eq!(cluster.cents(old), 1);
+    cluster.heal();
+    cluster.agree();
+    assert_eq!(cluster.cents(old), 11, "what the old leader could not decide must not come back");
+    // Repeating the same ids resolves what was unknown; the old leader takes part in it.
+    for number in 2..=10 {
+        let answers = eventually("an answer", || cluster.submit(old, vec![cent(number)], 1_000).ok());
+        assert!(answers[0].replay_of.is_none(), "request {number} was decided before: {answers:?}");
+    }
+    cluster.agree();
+    assert_eq!(cluster.cents(new), 20);
+}
+
+#[test]
+fn a_leader_that_was_replaced_and_caught_up_by_snapshot_can_lead_again() {
+    let settings = Settings { snapshot_entries: 20, ..Settings::of(EngineKind::Memory, 3) };
+    let mut cluster = Cluster::start(settings);
+    let old = cluster.leader();
+    cluster.isolate(old);
+    // These fill all places in flight with entries that are never committed.
+    for number in 1..=4 {
+        cluster.submit(old, vec![cent(number)], 200).expect_err("decided without a quorum");
+    }
+    let new = cluster.leader_except(Some(old));
+    for number in 101..=200 {
+        cluster.submit(new, vec![cent(number)], 5_000).unwrap();
+    }
+    let purged = eventually("the log to be purged", || {
+        let purged = cluster.node(new).status().purged_index;
+        (purged > cluster.node(old).status().last_log_index).then_some(purged)
+    });
+    cluster.heal();
+    eventually("a snapshot to arrive", || (cluster.view(old).meta().installed_index >= purged).then_some(()));
+    // The others end, one after another, until the old leader leads.
+    let mut number = 300;
+    for _ in 0..20 {
+        let leader = cluster.leader();
+        if leader == old {
+            break;
+        }
+        cluster.kill(leader);
+        cluster.leader_except(Some(leader));
+        cluster.start_replica(leader);
+        number += 1;
+        cluster.decide(vec![cent(number)]);
+    }
+    assert_eq!(cluster.leader(), old, "the old leader was not elected again in twenty elections");
+    for number in 401..=420 {
+        let answers = cluster.submit(old, vec![cent(number)], 5_000).expect("it leads, but decides nothing");
+        assert!(is_accepted(&answers[0]));
+    }
+    cluster.agree();
+}
+
+#[test]
+fn a_log_that_ends_below_the_book_is_refused() {
+    for engine in BOTH {
+        let mut cluster = Cluster::start(Settings::of(engine, 3));
+        for number in 1..=10 {
+            cluster.decide(vec![cent(number)]);
+        }
+        cluster.agree();
+        let id = cluster.follower();
+        cluster.kill(id);
+        cluster.lose(id, Part::Log);
+        let error = cluster.try_start(id).expect_err("started without its log").to_string();
+        assert!(error.contains("entries that were acknowledged are missing"), "{engine}: {error}");
+        assert!(error.contains("rebuild this replica from its peers"), "{engine}: {error}");
+    }
+}
+
+#[test]
+fn a_book_that_was_lost_is_built_again_from_a_whole_log() {
+    for engine in BOTH {
+        let mut cluster = Cluster::start(Settings::of(engine, 3));
+        for number in 1..=10 {
+            cluster.decide(vec![cent(number)]);
+        }
+        cluster.agree();
+        let id = cluster.follower();
+        cluster.kill(id);
+        cluster.lose(id, Part::Book);
+        cluster.start_replica(id);
+        cluster.agree();
+        assert_eq!(cluster.cents(id), 10, "{engine}");
+    }
+}

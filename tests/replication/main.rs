@@ -1,0 +1,15 @@
+//! Replicas among themselves: elections, restarts, snapshots, proposals, reads and founding, over real TCP with the real log and book.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod commands;
+mod elections;
+mod founding;
+mod harness;
+mod installs;
+mod kill;
+mod network;
+mod peers;
+mod proposals;
+mod reads;
+mod snapshots;
+mod wrapped;

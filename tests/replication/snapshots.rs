@@ -1,0 +1,99 @@
+//! A replica that was away for longer than the log reaches back, and a log that stays short.
+
+use folio::store::EngineKind;
+
+use crate::commands::cent;
+use crate::harness::{Cluster, Part, Settings, eventually};
+
+const SNAPSHOT_ENTRIES: u64 = 40;
+
+fn settings(engine: EngineKind) -> Settings {
+    Settings { snapshot_entries: SNAPSHOT_ENTRIES, ..Settings::of(engine, 3) }
+}
+
+/// Decides cents one entry each.
+fn fill(cluster: &Cluster, numbers: std::ops::RangeInclusive<u64>) {
+    for number in numbers {
+        cluster.decide(vec![cent(number)]);
+    }
+}
+
+fn catches_up_by_snapshot(engine: EngineKind) {
+    let mut cluster = Cluster::start(settings(engine));
+    fill(&cluster, 1..=20);
+    let away = cluster.follower();
+    let had = cluster.node(away).status().last_log_index;
+    cluster.kill(away);
+    fill(&cluster, 21..=250);
+    eventually("the log to be purged past what the replica has", || {
+        (cluster.node(cluster.leader()).status().purged_index > had + 1).then_some(())
+    });
+    cluster.start_replica(away);
+    cluster.agree();
+    let installed = cluster.view(away).meta().installed_index;
+    assert!(installed > had, "{engine}: it caught up by the log, so this showed nothing");
+    assert_eq!(cluster.cents(away), 250, "{engine}");
+
+    // What was installed survives a restart, takes part, and knows every request.
+    cluster.kill(away);
+    cluster.start_replica(away);
+    fill(&cluster, 251..=260);
+    cluster.agree();
+    assert!(cluster.view(away).meta().installed_index >= installed, "{engine}");
+    for other in cluster.ids().into_iter().filter(|id| *id != away) {
+        cluster.kill(other);
+        cluster.start_replica(other);
+    }
+    let answers = cluster.decide((1..=260).map(cent).collect());
+    assert!(answers.iter().all(|answer| answer.replay_of.is_some()), "{engine}");
+    cluster.agree();
+    assert_eq!(cluster.cents(away), 260, "{engine}");
+}
+
+#[test]
+fn a_replica_that_was_away_too_long_catches_up_by_snapshot_in_memory() {
+    catches_up_by_snapshot(EngineKind::Memory);
+}
+
+#[test]
+fn a_replica_that_was_away_too_long_catches_up_by_snapshot_on_fjall() {
+    catches_up_by_snapshot(EngineKind::Fjall);
+}
+
+#[test]
+fn a_replica_that_was_away_too_long_catches_up_by_snapshot_on_sled() {
+    catches_up_by_snapshot(EngineKind::Sled);
+}
+
+#[test]
+fn the_log_of_every_replica_stays_short() {
+    let cluster = Cluster::start(settings(EngineKind::Memory));
+    for round in 0..8 {
+        fill(&cluster, round * 50 + 1..=round * 50 + 50);
+        cluster.agree();
+        for id in cluster.ids() {
+            // A snapshot's worth since the last, as much kept behind it, a batch to purge at once, and what came meanwhile.
+            let kept = eventually("a purge", || {
+                let status = cluster.node(id).status();
+                let kept = status.last_log_index - status.purged_index;
+                (kept <= 4 * SNAPSHOT_ENTRIES).then_some(kept)
+            });
+            assert!(kept > 0);
+        }
+    }
+}
+
+#[test]
+fn a_log_that_begins_after_the_book_is_refused() {
+    for engine in [EngineKind::Memory, EngineKind::Fjall] {
+        let mut cluster = Cluster::start(settings(engine));
+        fill(&cluster, 1..=150);
+        cluster.agree();
+        let id = cluster.follower();
+        eventually("a purge", || (cluster.node(id).status().purged_index > 0).then_some(()));
+        cluster.kill(id);
+        cluster.lose(id, Part::Book);
+        let error = cluster.try_start(id).expect_err("started without a book").to_string();
+        assert!(error.contains("but the book has applied index 0 only"), "{engine}: {error}");
+    }
+}

@@ -1,0 +1,107 @@
+//! Engines that a test can hold up or break.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use folio::store::{Batch, Engine, EngineKind, Pairs, Space, SpaceId, StoreError, View};
+
+/// Holds up every sync while it is shut.
+#[derive(Default)]
+pub struct Gate {
+    is_shut: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    pub fn shut(&self) {
+        *self.is_shut.lock().unwrap() = true;
+    }
+
+    pub fn open(&self) {
+        *self.is_shut.lock().unwrap() = false;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let is_shut = self.is_shut.lock().unwrap();
+        drop(self.opened.wait_while(is_shut, |is_shut| *is_shut).unwrap());
+    }
+}
+
+/// An engine that does as another does, but asks first.
+pub struct Wrapped {
+    pub inner: Arc<dyn Engine>,
+    pub before: Before,
+}
+
+/// What is asked before each change.
+pub enum Before {
+    /// Syncs wait at the gate.
+    Gate(Arc<Gate>),
+    /// After so many changes everything fails, as if the process had ended there.
+    Fail { after: AtomicU64 },
+}
+
+impl Wrapped {
+    fn change(&self) -> Result<(), StoreError> {
+        match &self.before {
+            Before::Gate(_) => Ok(()),
+            Before::Fail { after } => {
+                if after.load(Ordering::Relaxed) == 0 {
+                    return Err(StoreError::Stopped {
+                        path: "test".into(),
+                        detail: "the process ended here".to_owned(),
+                    });
+                }
+                after.fetch_sub(1, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Engine for Wrapped {
+    fn kind(&self) -> EngineKind {
+        self.inner.kind()
+    }
+
+    fn create_space(&self, id: &SpaceId) -> Result<Space, StoreError> {
+        self.change()?;
+        self.inner.create_space(id)
+    }
+
+    fn space(&self, id: &SpaceId) -> Option<Space> {
+        self.inner.space(id)
+    }
+
+    fn spaces(&self) -> Vec<SpaceId> {
+        self.inner.spaces()
+    }
+
+    fn drop_space(&self, id: &SpaceId) -> Result<(), StoreError> {
+        self.change()?;
+        self.inner.drop_space(id)
+    }
+
+    fn ingest(&self, id: &SpaceId, pairs: Pairs<'_>) -> Result<Space, StoreError> {
+        self.change()?;
+        self.inner.ingest(id, pairs)
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.change()?;
+        self.inner.write(batch)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.change()?;
+        if let Before::Gate(gate) = &self.before {
+            gate.pass();
+        }
+        self.inner.sync()
+    }
+
+    fn view(&self) -> Result<Arc<dyn View>, StoreError> {
+        self.inner.view()
+    }
+}
