@@ -72,6 +72,17 @@ pub enum IdentityError {
     /// The folder was never founded.
     #[error("{} was never founded; found the cluster once, with `--found` on every replica's first start", .0.display())]
     NotFounded(PathBuf),
+    /// The folder was founded, but what it held is gone.
+    #[error("{} is missing, but replica {replica_id} was founded here; what it acknowledged is gone, and it must not vote as if it had never been: find its data, or rebuild it from its peers", .path.display())]
+    DataMissing {
+        /// What is missing.
+        path: PathBuf,
+        /// The replica.
+        replica_id: u64,
+    },
+    /// The folder was never founded, but holds a log or a book that was used.
+    #[error("{} holds data, but not whose it is; a cluster is founded in an empty folder: find the file {FILE}, or use another folder", .0.display())]
+    Occupied(PathBuf),
     /// The folder belongs to another replica or cluster, or was founded with other members.
     #[error("{} belongs to replica {} of cluster {:?} with {} members; a cluster is founded once, use another folder", path.display(), identity.replica_id, identity.cluster_id, identity.members.len())]
     Foreign {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +18,8 @@ use crate::api::{Api, Limits};
 use crate::book::{Book, BookError};
 use crate::replication::identity::{Identity, IdentityError, Member};
 use crate::replication::{Clock, Connector, Founding, Node, NodeConfig, NodeError, ProposerBounds, Role, Threads};
-use crate::store::{self, StoreError};
+use crate::store::folder::FORMAT_FILE;
+use crate::store::{self, Engine, StoreError};
 
 /// Why a replica does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +64,23 @@ fn now_ns() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The identity of the folder, founded now if that was asked for and it is empty.
-fn identity(config: &Config) -> Result<Identity, ServeError> {
+/// Whose the folder is.
+enum Owner {
+    /// It was founded before.
+    Founded(Identity),
+    /// It is founded as soon as log and book have been created.
+    ToFound(Founding),
+}
+
+fn log_folder(config: &Config) -> PathBuf {
+    config.data_dir.join("log")
+}
+
+fn book_folder(config: &Config) -> PathBuf {
+    config.data_dir.join("book")
+}
+
+fn owner(config: &Config) -> Result<Owner, ServeError> {
     let wanted = Identity::new(
         config.cluster.clone(),
         config.replica_id,
@@ -71,19 +88,37 @@ fn identity(config: &Config) -> Result<Identity, ServeError> {
         config.members.clone(),
     );
     match Identity::read(&config.data_dir)? {
-        Some(present) if present == wanted => Ok(present),
+        Some(present) if present == wanted => {
+            for path in [log_folder(config), book_folder(config)] {
+                if !path.join(FORMAT_FILE).is_file() {
+                    return Err(IdentityError::DataMissing { path, replica_id: present.replica_id }.into());
+                }
+            }
+            Ok(Owner::Founded(present))
+        }
         Some(present) => {
             Err(IdentityError::Foreign { path: config.data_dir.clone(), identity: Box::new(present) }.into())
         }
-        None if config.found => Ok(Founding {
+        None if config.found => Ok(Owner::ToFound(Founding {
             folder: config.data_dir.clone(),
             cluster_id: wanted.cluster_id,
             replica_id: wanted.replica_id,
             engine: wanted.engine,
             members: wanted.members,
-        }
-        .found()?),
+        })),
         None => Err(IdentityError::NotFounded(config.data_dir.clone()).into()),
+    }
+}
+
+/// Writes whose the folder is, where that is not written yet: after log and book were created, so that a founded folder without them has lost them.
+fn found(owner: Owner, config: &Config, log: &dyn Engine, book: &Book) -> Result<Identity, ServeError> {
+    match owner {
+        Owner::Founded(identity) => Ok(identity),
+        // The log has no spaces until it is first used.
+        Owner::ToFound(_) if !log.spaces().is_empty() || book.meta().applied.is_some() => {
+            Err(IdentityError::Occupied(config.data_dir.clone()).into())
+        }
+        Owner::ToFound(founding) => Ok(founding.found()?),
     }
 }
 
@@ -95,7 +130,7 @@ async fn listen(address: &str) -> Result<TcpListener, ServeError> {
 }
 
 fn open_book(config: &Config) -> Result<Book, ServeError> {
-    let engine = store::open(config.engine, &config.data_dir.join("book"))?;
+    let engine = store::open(config.engine, &book_folder(config))?;
     #[allow(unused_mut)]
     let mut book = Book::open(engine)?;
     #[cfg(feature = "seeded-bugs")]
@@ -110,16 +145,19 @@ fn open_book(config: &Config) -> Result<Book, ServeError> {
 /// # Errors
 /// [`ServeError`]: why it does not serve.
 pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
-    let identity = identity(&config)?;
-    let own = identity
-        .own()
+    let owner = owner(&config)?;
+    let own = config
+        .members
+        .iter()
+        .find(|member| member.replica_id == config.replica_id)
         .cloned()
         .ok_or_else(|| ServeError::Service("this replica is not among its own members".to_owned()))?;
     // The ports first: a second process on the same ports must not touch the data.
     let peers = listen(&own.peer_address).await?;
     let clients = listen(&own.client_address).await?;
     let book = Arc::new(open_book(&config)?);
-    let log_engine = store::open_log(config.engine, &config.data_dir.join("log"))?;
+    let log_engine = store::open_log(config.engine, &log_folder(&config))?;
+    let identity = found(owner, &config, log_engine.as_ref(), &book)?;
     let clock: Clock = Arc::new(now_ns);
     let node = Node::start(NodeConfig {
         identity,

@@ -179,8 +179,8 @@ impl Cluster {
                 }
             }),
             bounds: self.settings.bounds,
-            heartbeat_ms: 50,
-            election_ms: (200, 400),
+            heartbeat_ms: 100,
+            election_ms: (400, 800),
             snapshot_entries: self.settings.snapshot_entries,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -311,6 +311,14 @@ impl Cluster {
         answers
     }
 
+    /// Repeats commands at one replica until they are answered; all must be accepted.
+    #[track_caller]
+    pub fn decide_at(&self, id: u64, commands: Vec<Command>) -> Vec<Answer> {
+        let answers = eventually("an answer", || self.submit(id, commands.clone(), 1_000).ok());
+        assert!(answers.iter().all(is_accepted), "{answers:?}");
+        answers
+    }
+
     /// What a replica shows without asking anybody.
     pub fn view(&self, id: u64) -> BookView {
         self.node(id).stale_view().unwrap()
@@ -348,15 +356,19 @@ pub enum Part {
     Book,
 }
 
-/// Opens an engine, when the replica that had it has let go of it.
-fn opened(open: impl Fn() -> Result<Arc<dyn Engine>, StoreError>) -> Result<Arc<dyn Engine>, StoreError> {
+/// Opens an engine, when whoever had it has let go of it; sled's own threads do so a moment after the engine was dropped.
+pub fn opened(open: impl Fn() -> Result<Arc<dyn Engine>, StoreError>) -> Result<Arc<dyn Engine>, StoreError> {
     let end = Instant::now() + PATIENCE;
     loop {
         match open() {
-            Err(StoreError::InUse { .. }) if Instant::now() < end => std::thread::sleep(Duration::from_millis(2)),
+            Err(error) if is_held(&error) && Instant::now() < end => std::thread::sleep(Duration::from_millis(2)),
             opened => return opened,
         }
     }
+}
+
+fn is_held(error: &StoreError) -> bool {
+    matches!(error, StoreError::InUse { .. }) || error.to_string().contains("could not acquire lock")
 }
 
 impl Drop for Cluster {

@@ -12,6 +12,7 @@ use folio::store::{self, Engine, EngineKind};
 use ledger::{Command, EntryWriter, LogTime};
 
 use crate::commands::{cent, cents, opening, request};
+use crate::harness::opened;
 use crate::wrapped::{Before, Wrapped};
 
 /// More changes than an installation makes.
@@ -61,7 +62,7 @@ enum Place<'p> {
 impl Place<'_> {
     fn engine(&self) -> Arc<dyn Engine> {
         match self {
-            Place::Folder(kind, path) => store::open(*kind, path).unwrap(),
+            Place::Folder(kind, path) => opened(|| store::open(*kind, path)).unwrap(),
             Place::Memory(engine) => Arc::<MemoryEngine>::clone(engine),
         }
     }

@@ -8,23 +8,36 @@ use folio::store::{Batch, Engine, EngineKind, Pairs, Space, SpaceId, StoreError,
 /// Holds up every sync while it is shut.
 #[derive(Default)]
 pub struct Gate {
-    is_shut: Mutex<bool>,
+    state: Mutex<GateState>,
     opened: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    is_shut: bool,
+    waiting: usize,
 }
 
 impl Gate {
     pub fn shut(&self) {
-        *self.is_shut.lock().unwrap() = true;
+        self.state.lock().unwrap().is_shut = true;
     }
 
     pub fn open(&self) {
-        *self.is_shut.lock().unwrap() = false;
+        self.state.lock().unwrap().is_shut = false;
         self.opened.notify_all();
     }
 
+    /// How many syncs are held up.
+    pub fn waiting(&self) -> usize {
+        self.state.lock().unwrap().waiting
+    }
+
     fn pass(&self) {
-        let is_shut = self.is_shut.lock().unwrap();
-        drop(self.opened.wait_while(is_shut, |is_shut| *is_shut).unwrap());
+        let mut state = self.state.lock().unwrap();
+        state.waiting += 1;
+        let mut state = self.opened.wait_while(state, |state| state.is_shut).unwrap();
+        state.waiting -= 1;
     }
 }
 
