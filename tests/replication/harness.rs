@@ -138,26 +138,24 @@ impl Cluster {
         self.folder.path().join(id.to_string())
     }
 
-    fn engines(&mut self, id: u64) -> Result<(Arc<dyn Engine>, Arc<dyn Engine>), StoreError> {
+    fn engines(&mut self, id: u64) -> Result<[Arc<dyn Engine>; 2], StoreError> {
         match self.settings.engine {
             EngineKind::Memory => {
                 let new = || InMemory { log: Arc::default(), book: Arc::default() };
                 let engines = self.memory.entry(id).or_insert_with(new).clone();
-                Ok((engines.log, engines.book))
+                Ok([engines.log, engines.book])
             }
             EngineKind::Fjall | EngineKind::Sled => {
                 let (kind, folder) = (self.settings.engine, self.folder(id));
-                Ok((
-                    opened(|| store::open_log(kind, &folder.join("log")))?,
-                    opened(|| store::open(kind, &folder.join("book")))?,
-                ))
+                let log = opened(|| store::open_log(kind, &folder.join("log")))?;
+                Ok([log, opened(|| store::open(kind, &folder.join("book")))?])
             }
         }
     }
 
     /// Starts a replica on what it has.
     pub fn try_start(&mut self, id: u64) -> Result<(), NodeError> {
-        let (log, book) = self.engines(id).unwrap();
+        let [log, book] = self.engines(id).unwrap();
         let address = self.address(id).to_owned();
         let is_alive = Arc::new(AtomicBool::new(true));
         let (reasons, counts) = (Arc::clone(&self.fatal), Arc::clone(&is_alive));
