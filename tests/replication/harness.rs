@@ -55,8 +55,8 @@ struct Running {
     is_alive: Arc<AtomicBool>,
 }
 
-/// Makes an engine of the one that a replica would use for its log.
-pub type WrapLog = Arc<dyn Fn(Arc<dyn Engine>) -> Arc<dyn Engine> + Send + Sync>;
+/// Makes an engine of the one that a replica would use for its log or its book.
+pub type Wrap = Arc<dyn Fn(u64, Part, Arc<dyn Engine>) -> Arc<dyn Engine> + Send + Sync>;
 
 pub struct Cluster {
     settings: Settings,
@@ -65,7 +65,7 @@ pub struct Cluster {
     memory: BTreeMap<u64, InMemory>,
     running: BTreeMap<u64, Running>,
     links: Links,
-    wrap_log: WrapLog,
+    wrap: Wrap,
     /// Why replicas stopped by themselves.
     pub fatal: Arc<Mutex<Vec<String>>>,
 }
@@ -94,7 +94,12 @@ pub fn in_a_moment(timeout_ms: u64) -> tokio::time::Instant {
 impl Cluster {
     /// Starts a cluster and opens the accounts.
     pub fn start(settings: Settings) -> Cluster {
-        let mut cluster = Cluster::found(settings, Arc::new(|log| log));
+        Cluster::start_wrapped(settings, Arc::new(|_, _, engine| engine))
+    }
+
+    /// Starts a cluster whose engines are wrapped, and opens the accounts.
+    pub fn start_wrapped(settings: Settings, wrap: Wrap) -> Cluster {
+        let mut cluster = Cluster::found(settings, wrap);
         for id in cluster.ids() {
             cluster.start_replica(id);
         }
@@ -102,8 +107,7 @@ impl Cluster {
         cluster
     }
 
-    /// A cluster of which no replica runs yet.
-    pub fn found(settings: Settings, wrap_log: WrapLog) -> Cluster {
+    fn found(settings: Settings, wrap: Wrap) -> Cluster {
         // All ports are taken before one is let go, so that they differ.
         let listeners: Vec<TcpListener> =
             (0..settings.replicas).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -121,7 +125,7 @@ impl Cluster {
             memory: BTreeMap::new(),
             running: BTreeMap::new(),
             links: Links::default(),
-            wrap_log,
+            wrap,
             fatal: Arc::default(),
         }
     }
@@ -166,8 +170,8 @@ impl Cluster {
                 self.settings.engine.name().to_owned(),
                 self.members.clone(),
             ),
-            log_engine: (self.wrap_log)(log),
-            book: Arc::new(Book::open(book)?),
+            log_engine: (self.wrap)(id, Part::Log, log),
+            book: Arc::new(Book::open((self.wrap)(id, Part::Book, book))?),
             threads: Threads::Own,
             connector: self.links.connector(&address),
             clock: Arc::new(now_ns),
@@ -347,8 +351,8 @@ impl Cluster {
     }
 }
 
-/// What a replica can lose.
-#[derive(Clone, Copy)]
+/// What a replica's data consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Log,
     Book,

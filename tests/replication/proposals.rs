@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use folio::replication::{ProposerBounds, SubmitError};
-use folio::store::EngineKind;
+use folio::store::{Engine, EngineKind};
 use ledger::Answer;
 use tokio::task::JoinHandle;
 
-use crate::commands::{cent, heavy_cent, is_accepted, opening, request};
-use crate::harness::{Cluster, Settings, eventually, in_a_moment};
+use crate::commands::{cent, heavy_cent, is_accepted, request};
+use crate::harness::{Cluster, Part, Settings, eventually, in_a_moment};
 use crate::wrapped::{Before, Gate, Wrapped};
 
 /// One entry in flight at once.
@@ -30,12 +30,12 @@ impl Held {
     fn start(bounds: ProposerBounds) -> Held {
         let gate = Arc::new(Gate::default());
         let for_log = Arc::clone(&gate);
-        let wrap = move |inner| Arc::new(Wrapped { inner, before: Before::Gate(Arc::clone(&for_log)) }) as _;
+        let wrap = move |_, part, inner: Arc<dyn Engine>| match part {
+            Part::Log => Arc::new(Wrapped { inner, before: Before::Gate(Arc::clone(&for_log)) }) as Arc<dyn Engine>,
+            Part::Book => inner,
+        };
         let settings = Settings { bounds, ..Settings::of(EngineKind::Memory, 1) };
-        let mut cluster = Cluster::found(settings, Arc::new(wrap));
-        cluster.start_replica(1);
-        cluster.leader();
-        cluster.decide(opening());
+        let cluster = Cluster::start_wrapped(settings, Arc::new(wrap));
         Held { cluster, gate }
     }
 

@@ -1,9 +1,13 @@
 //! A replica that was away for longer than the log reaches back, and a log that stays short.
 
-use folio::store::EngineKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use folio::store::{Engine, EngineKind};
 
 use crate::commands::cent;
 use crate::harness::{Cluster, Part, Settings, eventually};
+use crate::wrapped::{Before, Gate, Wrapped};
 
 const SNAPSHOT_ENTRIES: u64 = 40;
 
@@ -63,6 +67,39 @@ fn a_replica_that_was_away_too_long_catches_up_by_snapshot_on_fjall() {
 #[test]
 fn a_replica_that_was_away_too_long_catches_up_by_snapshot_on_sled() {
     catches_up_by_snapshot(EngineKind::Sled);
+}
+
+#[test]
+fn a_replica_killed_while_it_installs_a_snapshot_comes_back_and_catches_up() {
+    let gate = Arc::new(Gate::default());
+    let for_book = Arc::clone(&gate);
+    let wrap = move |id, part, inner: Arc<dyn Engine>| match (id, part) {
+        (3, Part::Book) => Arc::new(Wrapped { inner, before: Before::Gate(Arc::clone(&for_book)) }) as Arc<dyn Engine>,
+        _ => inner,
+    };
+    let mut cluster = Cluster::start_wrapped(settings(EngineKind::Memory), Arc::new(wrap));
+    fill(&cluster, 1..=10);
+    cluster.agree();
+    cluster.kill(3);
+    fill(&cluster, 11..=200);
+    let purged = eventually("a purge", || {
+        let purged = cluster.node(cluster.leader()).status().purged_index;
+        (purged > 60).then_some(purged)
+    });
+    for _ in 0..2 {
+        gate.shut();
+        cluster.start_replica(3);
+        eventually("a snapshot to be put in force", || (gate.waiting() > 0).then_some(()));
+        // Whatever else the replica does with a snapshot on its way, it does now.
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(cluster.view(3).index() < purged);
+        cluster.kill(3);
+        gate.open();
+    }
+    cluster.start_replica(3);
+    cluster.agree();
+    assert!(cluster.view(3).meta().installed_index >= purged, "it caught up by the log, so this showed nothing");
+    assert_eq!(cluster.cents(3), 200);
 }
 
 #[test]
