@@ -12,6 +12,9 @@ use crate::proto::internal::raft_service_client::RaftServiceClient;
 /// The largest message between replicas: an append of up to [`super::network::MAX_APPEND_BYTES`] and one entry more.
 pub(super) const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How often a peer is asked whether it is still there, and how long it may take to say so.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Makes a channel to an address that connects when it is first used; `None` for an address that is none.
 type Connect = dyn Fn(&str) -> Option<Channel> + Send + Sync;
@@ -29,10 +32,23 @@ impl std::fmt::Debug for Connector {
 impl Connector {
     /// Real TCP.
     pub fn tcp() -> Connector {
-        Connector::new(|address| {
-            let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
-            Some(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect_lazy())
-        })
+        Connector::new(|address| Some(Connector::endpoint(address)?.connect_lazy()))
+    }
+
+    /// What every connection to a peer has, whatever carries it; `None` for an address that is none.
+    ///
+    /// A link that swallows what is sent over it, as after a partition or the loss of a peer's power, would otherwise be used for as many minutes as TCP
+    /// takes to give it up. So it is given up within seconds, and made again.
+    pub fn endpoint(address: &str) -> Option<Endpoint> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
+        Some(
+            endpoint
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_nodelay(true)
+                .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+                .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+                .keep_alive_while_idle(true),
+        )
     }
 
     /// Some other way, such as a simulated network: gives a channel that connects when it is first used.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use folio::replication::{Role, SubmitError};
 use folio::store::EngineKind;
 
-use crate::commands::{cent, request};
+use crate::commands::{cent, heavy_cent, request};
 use crate::harness::{Cluster, Part, Settings, eventually, in_a_moment};
 
 const BOTH: [EngineKind; 2] = [EngineKind::Memory, EngineKind::Fjall];
@@ -202,4 +202,34 @@ fn a_book_that_was_lost_is_built_again_from_a_whole_log() {
         cluster.agree();
         assert_eq!(cluster.cents(id), 10, "{engine}");
     }
+}
+
+#[test]
+fn a_link_that_swallows_what_is_sent_is_given_up_and_made_again() {
+    let cluster = Cluster::start(Settings::of(EngineKind::Memory, 3));
+    cluster.decide(vec![cent(1)]);
+    for (number, lost) in [(2, cluster.leader()), (3, cluster.follower())] {
+        cluster.swallow(lost);
+        let leader = cluster.leader_except(Some(lost));
+        cluster.decide_at(leader, vec![cent(number)]);
+        cluster.heal();
+        // All links of that time stay lost, so nobody hears of anything but over new ones.
+        cluster.agree();
+        assert_eq!(cluster.cents(lost), u128::from(number));
+    }
+}
+
+#[test]
+fn a_replica_that_is_behind_by_more_than_an_append_holds_catches_up_from_the_log() {
+    let mut cluster = Cluster::start(Settings::of(EngineKind::Memory, 3));
+    let away = cluster.follower();
+    cluster.kill(away);
+    // About a mebibyte each: more in all than an append holds, and than the log keeps in memory.
+    for request in 0..32 {
+        cluster.decide((1..=240).map(|number| heavy_cent(request * 1_000 + number)).collect());
+    }
+    cluster.start_replica(away);
+    cluster.agree();
+    assert_eq!(cluster.view(away).meta().installed_index, 0, "it caught up by snapshot, so this showed nothing");
+    assert_eq!(cluster.cents(away), 32 * 240);
 }

@@ -255,6 +255,11 @@ impl Cluster {
         self.links.cut(self.address(id));
     }
 
+    /// Swallows all that a replica and the others send each other, and all that they would have sent over the links of that time.
+    pub fn swallow(&self, id: u64) {
+        self.links.swallow(self.address(id));
+    }
+
     /// Ends all isolation.
     pub fn heal(&self) {
         self.links.heal();

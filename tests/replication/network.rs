@@ -1,4 +1,5 @@
-//! Real TCP between replicas, with links that a test can cut: a cut link fails as soon as somebody uses it.
+//! Real TCP between replicas, with links that a test can cut or make swallow what is sent: a cut link fails as soon as somebody uses it; one that has
+//! swallowed something stays lost, as the link to a machine that lost its power does.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,12 +11,12 @@ use folio::replication::Connector;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tonic::transport::Endpoint;
 
 /// Which replicas are cut off from all others.
 #[derive(Clone, Default)]
 pub struct Links {
     cut: Arc<Mutex<BTreeSet<String>>>,
+    swallowing: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Links {
@@ -24,9 +25,20 @@ impl Links {
         self.cut.lock().unwrap().insert(address.to_owned());
     }
 
-    /// Joins what was cut.
+    /// Swallows all that a replica and the others send each other.
+    pub fn swallow(&self, address: &str) {
+        self.swallowing.lock().unwrap().insert(address.to_owned());
+    }
+
+    /// Lets new links be made again.
     pub fn heal(&self) {
         self.cut.lock().unwrap().clear();
+        self.swallowing.lock().unwrap().clear();
+    }
+
+    fn swallows(&self, ends: &[String; 2]) -> bool {
+        let swallowing = self.swallowing.lock().unwrap();
+        ends.iter().any(|end| swallowing.contains(end))
     }
 
     fn check(&self, ends: &[String; 2]) -> io::Result<()> {
@@ -46,12 +58,15 @@ impl Links {
                 let (links, ends) = link.clone();
                 async move {
                     links.check(&ends)?;
+                    if links.swallows(&ends) {
+                        std::future::pending::<()>().await;
+                    }
                     let stream = TcpStream::connect(&ends[1]).await?;
                     stream.set_nodelay(true)?;
-                    Ok::<_, io::Error>(TokioIo::new(Link { stream, links, ends }))
+                    Ok::<_, io::Error>(TokioIo::new(Link { stream, links, ends, is_lost: false }))
                 }
             });
-            Some(Endpoint::from_shared(format!("http://{address}")).ok()?.connect_with_connector_lazy(connect))
+            Some(Connector::endpoint(address)?.connect_with_connector_lazy(connect))
         })
     }
 }
@@ -60,6 +75,14 @@ struct Link {
     stream: TcpStream,
     links: Links,
     ends: [String; 2],
+    is_lost: bool,
+}
+
+impl Link {
+    fn is_lost(&mut self) -> bool {
+        self.is_lost |= self.links.swallows(&self.ends);
+        self.is_lost
+    }
 }
 
 impl AsyncRead for Link {
@@ -69,6 +92,9 @@ impl AsyncRead for Link {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.links.check(&self.ends)?;
+        if self.is_lost() {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -76,6 +102,9 @@ impl AsyncRead for Link {
 impl AsyncWrite for Link {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.links.check(&self.ends)?;
+        if self.is_lost() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
