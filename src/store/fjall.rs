@@ -139,7 +139,7 @@ impl FjallEngine {
         }
         let mut writer = open_writer(&folder, &database, &list, &mut table)?;
         database.persist(PersistMode::SyncAll).map_err(failed)?;
-        writer.note.record(writer.marks.writes())?;
+        writer.note.record_durably(writer.marks.writes())?;
         folder.mark_ready()?;
         let bounds = bounds.clone();
         Ok(Self { spaces: RwLock::new(table), writer: Mutex::new(writer), list, database, bounds, folder })
@@ -167,7 +167,7 @@ impl FjallEngine {
             .durability(Some(PersistMode::Buffer))
     }
 
-    /// The journal first, then the note that it must be there.
+    /// The journal first, then the note that it must be there: fjall keeps what it synced through a power cut, so the note need not be synced too.
     fn sync_writer(&self, writer: &mut Writer) -> Result<(), StoreError> {
         self.database.persist(PersistMode::SyncData).map_err(|error| self.failed("sync the journal", error))?;
         writer.note.record(writer.marks.writes())

@@ -1,6 +1,6 @@
 //! The note beside an engine: how many writes had been synced at the last sync.
 //!
-//! Two records at fixed places in one file of fixed size are overwritten in turn and synced, so that a
+//! Two records at fixed places in one file of fixed size are overwritten in turn, so that a
 //! record torn by a power cut leaves the one before. The note must never run ahead of the
 //! engine's own files: it is what shows that an engine came back with less than it had promised.
 
@@ -66,10 +66,17 @@ impl WriteNote {
         self.writes
     }
 
-    /// Notes, durably, that so many writes are synced.
+    /// Notes, durably, that so many writes are synced: for an engine that a power cut may rob of what it synced.
+    pub(super) fn record_durably(&mut self, writes: u64) -> Result<(), StoreError> {
+        self.record(writes)?;
+        self.file.sync_data().map_err(|error| StoreError::from_io("note the sync", &self.path, error))
+    }
+
+    /// Notes that so many writes are synced, and leaves it to the system when that reaches the disk: for an engine that keeps what it synced through
+    /// a power cut, so that only damage to its files can take it away. After a power cut the note may then be some seconds behind, never ahead.
     pub(super) fn record(&mut self, writes: u64) -> Result<(), StoreError> {
         let place = PLACES.get(self.next_place).copied().unwrap_or(0);
-        let written = self.file.write_all_at(&encode(writes), place).and_then(|()| self.file.sync_data());
+        let written = self.file.write_all_at(&encode(writes), place);
         written.map_err(|error| StoreError::from_io("note the sync", &self.path, error))?;
         self.writes = writes;
         self.next_place = (self.next_place + 1) % PLACES.len();

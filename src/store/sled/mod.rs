@@ -220,7 +220,7 @@ fn sync_state(shared: &Shared, file: &File, state: &mut State) -> Result<(), Sto
         .flush()
         .map_err(|error| shared.failed("flush the engine", error))
         .and_then(|_| file.sync_all().map_err(|error| StoreError::from_io("sync the file db", &shared.data, error)))
-        .and_then(|()| state.note.record(state.catalogue.writes));
+        .and_then(|()| state.note.record_durably(state.catalogue.writes));
     synced.inspect_err(|error| state.failure = Some(format!("a sync failed: {error}")))
 }
 
