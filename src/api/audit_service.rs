@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Api, convert, errors, reads, render};
 use crate::api::pages::Token;
-use crate::audit::{self, AsOf, Filter, Found, Period};
+use crate::audit::{self, AsOf, Dates, Filter, Found, Period};
 use crate::book::BookError;
 use crate::book::view::BookView;
 use crate::proto::v1::{self, audit_service_server::AuditService};
@@ -105,7 +105,7 @@ fn statement_line(line: &audit::Line) -> v1::StatementLine {
         event: render::event_name(&line.record.event).to_owned(),
         transaction_id: line.record.event.transaction().map(|id| id.to_string()).unwrap_or_default(),
         reference: details.map(|details| details.reference.clone()).unwrap_or_default(),
-        effective_at: details.and_then(|details| details.effective_at).map(render::effective),
+        effective_at: line.effective_at.map(render::effective),
         side: render::side(line.posting.side).into(),
         amount: line.posting.amount.to_string(),
         is_posted: line.is_posted,
@@ -167,8 +167,9 @@ impl AuditService for Api {
             None => (JournalSequence(0), None),
         };
         let period = Period {
-            from: message.from.as_ref().map_or(Ok(LogTime(0)), |time| log_time("from", time))?,
-            to: message.to.as_ref().map(|time| log_time("to", time)).transpose()?,
+            dates: if message.by_effective_date { Dates::Effective } else { Dates::OfRecord },
+            from_ns: message.from.as_ref().map(|time| convert::nanoseconds("from", time)).transpose()?,
+            to_ns: message.to.as_ref().map(|time| convert::nanoseconds("to", time)).transpose()?,
             after,
             last,
             limit: reads::page_size(message.page_size)?,

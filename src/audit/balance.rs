@@ -100,7 +100,7 @@ pub fn balance_at(view: &BookView, name: &AccountName, as_of: AsOf) -> AuditResu
 }
 
 /// The effective date of a booking in nanoseconds since 1970: the one given with its transaction, or the time of record.
-fn effective_ns(view: &BookView, record: &JournalRecord) -> AuditResult<i64> {
+pub(super) fn effective_ns(view: &BookView, record: &JournalRecord) -> AuditResult<i64> {
     let created = match &record.event {
         Event::Confirmed { transaction, .. } => creation(view, transaction)?,
         Event::Posted { .. } | Event::Reversed { .. } => None,

@@ -455,6 +455,9 @@ pub(crate) struct StatementArgs {
     /// Before this time.
     #[arg(long)]
     pub(crate) to: Option<String>,
+    /// Goes by effective dates rather than by times of record: bookings alone, in the order of their effective dates.
+    #[arg(long)]
+    pub(crate) by_effective_date: bool,
 }
 
 #[derive(Debug, Args)]

@@ -56,6 +56,7 @@ pub(super) async fn statement(context: &Context, args: StatementArgs) -> CliResu
         read: context.read(),
         page_size: 1000,
         page_token: String::new(),
+        by_effective_date: args.by_effective_date,
     };
     let mut lines = Vec::new();
     let mut opening = None;

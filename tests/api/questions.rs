@@ -26,6 +26,42 @@ async fn a_statement_opens_lists_and_closes_and_the_trial_balance_is_even() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_by_effective_date_books_on_the_day_that_the_client_gave() {
+    let replica = Replica::with_accounts().await;
+    let day = |day: i64| Some(prost_types::Timestamp { seconds: day * 86_400, nanos: 0 });
+    for (amount, effective) in [("20.00", 100), ("3.00", 90), ("0.50", 95)] {
+        let mut message = transfer(&replica.id(), BANK, ALICE, amount);
+        message.details = Some(v1::Details { effective_at: day(effective), ..Default::default() });
+        replica.ledger.clone().transfer(message).await.unwrap();
+    }
+    replica.ledger.clone().transfer(transfer(&replica.id(), ALICE, SHOP, "1.00")).await.unwrap();
+    let mut request = v1::GetStatementRequest {
+        account: ALICE.to_owned(),
+        from: day(91),
+        page_size: 2,
+        by_effective_date: true,
+        ..Default::default()
+    };
+    let mut shown = Vec::new();
+    let mut edges = Vec::new();
+    loop {
+        let page = replica.audit.clone().get_statement(request.clone()).await.unwrap().into_inner();
+        shown.extend(page.lines.into_iter().map(|line| (line.amount, line.posted)));
+        edges.push((page.opening, page.closing));
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    let line = |amount: &str, posted: &str| (amount.to_owned(), posted.to_owned());
+    assert_eq!(shown, [line("0.50", "3.50"), line("20.00", "23.50"), line("1.00", "22.50")]);
+    assert_eq!(edges, [line("3.00", "23.50"), line("23.50", "22.50")]);
+    request = v1::GetStatementRequest { from: None, to: day(95), ..request };
+    let early = replica.audit.clone().get_statement(request).await.unwrap().into_inner();
+    assert_eq!((early.opening.as_str(), early.lines.len(), early.closing.as_str()), ("0.00", 1, "3.00"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_journal_streams_without_a_gap_from_any_sequence() {
     let replica = Replica::with_accounts().await;
     replica.top_up("1.00").await;
