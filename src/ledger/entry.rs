@@ -140,7 +140,7 @@ impl Entry {
     /// # Errors
     /// Only when memory for it cannot be had.
     pub fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
-        let mut writer = EntryWriter::new(64 * self.commands.len());
+        let mut writer = EntryWriter::new(self.commands.len());
         for command in &self.commands {
             writer.push(&encode_command(command)?, 1);
         }
