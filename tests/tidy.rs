@@ -115,3 +115,80 @@ fn nothing_is_left_unfinished() {
         }
     }
 }
+
+/// What stands between backticks in a text.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_test_that_the_promises_name_is_there() {
+    let promises = fs::read_to_string(root().join("docs/semantics.md")).unwrap();
+    let tests = root().join("src/ledger/tests");
+    let mut named = 0;
+    for name in quoted(&promises) {
+        if let Some(script) = name.split_once('/').filter(|(folder, _)| ["tcc", "refusals", "book"].contains(folder)) {
+            let file = tests.join("scripts").join(script.0).join(format!("{}.txt", script.1));
+            assert!(file.is_file(), "docs/semantics.md names the script {name}, which is not there");
+            named += 1;
+        } else if let Some((module, test)) = name.split_once("::").filter(|(module, _)| !module.is_empty()) {
+            let text = fs::read_to_string(tests.join("book").join(format!("{module}.rs"))).unwrap_or_default();
+            let begin = format!("fn {}", test.trim_end_matches('…'));
+            assert!(text.contains(&begin), "docs/semantics.md names the test {name}, which is not there");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "only {named} tests are named");
+}
+
+#[test]
+fn every_operation_has_a_script_of_its_refusals_or_its_repetitions() {
+    let operations = [
+        ("atomic", "book/batches"),
+        ("cancel", "refusals/cancel"),
+        ("close", "refusals/close"),
+        ("confirm", "refusals/confirm"),
+        ("expire", "book/expiry"),
+        ("freeze", "refusals/freeze_unfreeze"),
+        ("open_account", "refusals/open_account"),
+        ("post", "refusals/post"),
+        ("register_asset", "refusals/register_asset"),
+        ("repeat", "book/requests"),
+        ("reverse", "refusals/reverse"),
+        ("set_limits", "refusals/set_limits"),
+        ("try_hold", "refusals/try_hold"),
+        ("unfreeze", "refusals/freeze_unfreeze"),
+    ];
+    // What operations share is no operation.
+    let shared = ["mod", "content", "holds", "lines", "status"];
+    for path in rust_files(&root().join("src/ledger/ops")) {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if shared.contains(&name) {
+            continue;
+        }
+        let (_, script) = operations
+            .iter()
+            .find(|(operation, _)| *operation == name)
+            .unwrap_or_else(|| panic!("{name} has no script"));
+        assert!(root().join(format!("src/ledger/tests/scripts/{script}.txt")).is_file(), "{script} is not there");
+    }
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    let mut pages = vec![root().join("README.md")];
+    for folder in ["docs", "docs/decisions"] {
+        let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
+            if target.starts_with("http") || target.starts_with('#') {
+                continue;
+            }
+            let file = page.parent().unwrap().join(target.split('#').next().unwrap());
+            assert!(file.exists(), "{} links to {target}, which is not there", page.display());
+        }
+    }
+}

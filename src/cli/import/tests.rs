@@ -1,3 +1,5 @@
+//! What a line of an import file must be, and what becomes of it.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::ids;
