@@ -84,7 +84,7 @@ impl Api {
         let point = (view.index(), view.time());
         let view = Arc::clone(view);
         let admitted = self.admission.admit()?;
-        let answer = tokio::task::spawn_blocking(move || {
+        let answer = self.node.threads().run_blocking(move || {
             // Held until the question has ended, even if its caller has gone.
             let _admitted = admitted;
             question(&view)

@@ -53,22 +53,27 @@ impl Client {
     /// # Errors
     /// [`FailureKind::Malformed`] if there is no endpoint or one is not `host:port`.
     pub fn new(config: &ClientConfig) -> Result<Client, Failure> {
-        let mut channels = Vec::with_capacity(config.endpoints.len());
+        let mut endpoints = Vec::with_capacity(config.endpoints.len());
         for address in &config.endpoints {
             let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| {
                 Failure::local(FailureKind::Malformed, format!("endpoint {address:?} is not host:port: {error}"))
             })?;
-            channels.push(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect_lazy());
+            let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect_lazy();
+            endpoints.push((address.clone(), channel));
         }
-        if channels.is_empty() {
+        Client::over(endpoints, config.timeout)
+    }
+
+    /// A client of a cluster over channels made elsewhere, such as those of a simulated network, each with its replica's client address.
+    ///
+    /// # Errors
+    /// [`FailureKind::Malformed`] if there is none.
+    pub fn over(endpoints: Vec<(String, Channel)>, timeout: Duration) -> Result<Client, Failure> {
+        if endpoints.is_empty() {
             return Err(Failure::local(FailureKind::Malformed, "no endpoint is given; use --endpoints host:port"));
         }
-        Ok(Client {
-            addresses: config.endpoints.clone(),
-            channels,
-            preferred: AtomicUsize::new(0),
-            timeout: config.timeout,
-        })
+        let (addresses, channels) = endpoints.into_iter().unzip();
+        Ok(Client { addresses, channels, preferred: AtomicUsize::new(0), timeout })
     }
 
     /// How many endpoints there are.

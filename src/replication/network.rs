@@ -17,6 +17,7 @@ use tonic::{Code, Request, Status};
 use super::codec::{self, Malformed};
 use super::peers::Peers;
 use super::state_machine::SnapshotData;
+use super::worker::Threads;
 use super::{Entry, LogId, TypeConfig, Vote};
 use crate::book::records::meta::Meta;
 use crate::book::transfer::Source;
@@ -47,13 +48,14 @@ pub(super) struct SnapshotHeader {
 #[derive(Debug, Clone)]
 pub(super) struct Network {
     pub(super) peers: Peers,
+    pub(super) threads: Threads,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, _node: &BasicNode) -> Peer {
-        Peer { target, peers: self.peers.clone() }
+        Peer { target, peers: self.peers.clone(), threads: self.threads }
     }
 }
 
@@ -62,6 +64,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub(super) struct Peer {
     target: u64,
     peers: Peers,
+    threads: Threads,
 }
 
 type Call<T, E = RaftError<u64>> = Result<T, RPCError<u64, BasicNode, E>>;
@@ -169,9 +172,8 @@ impl RaftNetwork<TypeConfig> for Peer {
         let header = codec::encode(&header).map_err(network_error)?;
         let (sender, receiver) = tokio::sync::mpsc::channel(SNAPSHOT_WINDOW);
         let cluster_id = self.peers.cluster_id().to_owned();
-        // Reading the view blocks, so a thread of its own feeds the stream; it ends when the receiver is dropped.
-        let reading =
-            tokio::task::spawn_blocking(move || feed_snapshot(Source::new(view), cluster_id, header, &sender));
+        // A task of its own feeds the stream; it ends when the receiver is dropped.
+        let reading = tokio::spawn(feed_snapshot(Source::new(view), self.threads, cluster_id, header, sender));
         let mut client = self.client()?;
         let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
         let call = client.install_snapshot(with_deadline(stream, option.hard_ttl()));
@@ -196,27 +198,37 @@ impl RaftNetwork<TypeConfig> for Peer {
 }
 
 /// Sends a header, the chunks and their number. Ends early when nobody receives any more.
-fn feed_snapshot(
+async fn feed_snapshot(
     mut source: Source,
+    threads: Threads,
     cluster_id: String,
     header: Vec<u8>,
-    sender: &tokio::sync::mpsc::Sender<wire::InstallSnapshotRequest>,
+    sender: tokio::sync::mpsc::Sender<wire::InstallSnapshotRequest>,
 ) -> Result<(), crate::book::BookError> {
     let first = wire::InstallSnapshotRequest { cluster_id, header: header.into(), ..Default::default() };
-    if sender.blocking_send(first).is_err() {
+    if sender.send(first).await.is_err() {
         return Ok(());
     }
     let mut chunks = 0;
-    while let Some(chunk) = source.next_chunk()? {
+    loop {
+        // Reading the view blocks.
+        let read = threads.run_blocking(move || {
+            let chunk = source.next_chunk();
+            (source, chunk)
+        });
+        // A job that panicked or was cut off by a shutdown: the receiver misses the last message and refuses the snapshot.
+        let Ok((returned, chunk)) = read.await else { return Ok(()) };
+        source = returned;
+        let Some(chunk) = chunk? else { break };
         chunks += 1;
         let checksum = crc32fast::hash(&chunk);
         let message = wire::InstallSnapshotRequest { chunk: Bytes::from(chunk), checksum, ..Default::default() };
-        if sender.blocking_send(message).is_err() {
+        if sender.send(message).await.is_err() {
             return Ok(());
         }
     }
     let last = wire::InstallSnapshotRequest { chunks: Some(chunks), ..Default::default() };
     // If nobody receives any more, the call's own error tells why.
-    let _ = sender.blocking_send(last);
+    let _ = sender.send(last).await;
     Ok(())
 }

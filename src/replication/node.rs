@@ -146,6 +146,7 @@ pub struct Node {
     proposer: Proposer,
     reads: ReadIndexes,
     peers: Peers,
+    threads: Threads,
     clock: Clock,
     applied: watch::Receiver<u64>,
     installing: Arc<Mutex<()>>,
@@ -189,7 +190,7 @@ impl Node {
             on_fatal: Arc::clone(&config.on_fatal),
         };
         let peers = Peers::new(&config.identity, config.connector.clone());
-        let network = Network { peers: peers.clone() };
+        let network = Network { peers: peers.clone(), threads: config.threads };
         let raft = Raft::new(config.identity.replica_id, raft_config, network, log, machine.clone())
             .await
             .map_err(|error| NodeError::Raft(error.to_string()))?;
@@ -204,6 +205,7 @@ impl Node {
             proposer,
             reads,
             peers,
+            threads: config.threads,
             clock: config.clock,
             applied,
             installing: Arc::default(),
@@ -262,6 +264,11 @@ impl Node {
     /// The book.
     pub fn book(&self) -> &Arc<Book> {
         &self.machine.book
+    }
+
+    /// Where jobs that block run.
+    pub fn threads(&self) -> Threads {
+        self.threads
     }
 
     pub(super) fn raft(&self) -> &Raft {

@@ -1,5 +1,5 @@
-//! The seam for threads. In production the log and the applier have a thread each, so that no engine call runs on an async worker; in simulation jobs run where
-//! they are given, on the one simulated thread.
+//! The seam for threads. In production the log and the applier have a thread each, and questions run on threads that may block, so that no engine call
+//! runs on an async worker; in simulation jobs run where they are given, on the one simulated thread. Nothing else on the way of a request may start a thread.
 
 use std::sync::mpsc;
 use std::thread;
@@ -9,10 +9,26 @@ use tokio::sync::oneshot;
 /// Where jobs run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Threads {
-    /// Each worker has a thread.
+    /// Each worker has a thread; other jobs that block go to a pool.
     Own,
     /// Jobs run inline: for simulation on one thread.
     Inline,
+}
+
+impl Threads {
+    /// Runs a job that blocks, where it stops no async worker, and waits for its result.
+    ///
+    /// # Errors
+    /// The job panicked, or the runtime is shutting down.
+    pub async fn run_blocking<T: Send + 'static>(
+        self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        match self {
+            Threads::Own => tokio::task::spawn_blocking(job).await,
+            Threads::Inline => Ok(job()),
+        }
+    }
 }
 
 type Job = Box<dyn FnOnce() + Send>;

@@ -4,4 +4,4 @@ pub mod config;
 mod run;
 
 pub use config::{Config, ConfigError, ServeArgs};
-pub use run::{ServeError, serve};
+pub use run::{ELECTION_MS, HEARTBEAT_MS, ServeError, serve, serve_on};

@@ -7,16 +7,19 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
+use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::config::Config;
 use crate::api::{Api, Limits};
 use crate::book::{Book, BookError};
-use crate::replication::identity::{Identity, IdentityError, Member};
+use crate::replication::identity::{Identity, IdentityError};
 use crate::replication::{Clock, Connector, Founding, Node, NodeConfig, NodeError, ProposerBounds, Role, Threads};
 use crate::store::folder::FORMAT_FILE;
 use crate::store::{self, Engine, StoreError};
@@ -54,8 +57,10 @@ pub enum ServeError {
 
 /// HTTP/2 streams of one connection at once.
 const MAX_STREAMS: u32 = 4_096;
-const HEARTBEAT_MS: u64 = 100;
-const ELECTION_MS: (u64, u64) = (400, 800);
+/// Between heartbeats, in milliseconds.
+pub const HEARTBEAT_MS: u64 = 100;
+/// The least and greatest election time-out, in milliseconds.
+pub const ELECTION_MS: (u64, u64) = (400, 800);
 const ROLE_CHECK: Duration = Duration::from_millis(50);
 
 fn now_ns() -> u64 {
@@ -174,7 +179,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
     })
     .await?;
     tracing::info!(replica = own.replica_id, clients = %own.client_address, peers = %own.peer_address, "serving");
-    let result = serve_on(&node, clients, peers, stop, &own).await;
+    let result = serve_on(&node, TcpListenerStream::new(clients), TcpListenerStream::new(peers), stop).await;
     node.stop().await;
     result
 }
@@ -186,13 +191,21 @@ fn stop_process(reason: String) {
     std::process::exit(1);
 }
 
-async fn serve_on(
+/// Serves clients and peers over connections that somebody else accepts, until `stop` resolves. The network is a seam: these are the services of production,
+/// over whatever network.
+///
+/// # Errors
+/// [`ServeError`]: why it does not serve.
+pub async fn serve_on<IO, E>(
     node: &Arc<Node>,
-    clients: TcpListener,
-    peers: TcpListener,
+    clients: impl Stream<Item = Result<IO, E>>,
+    peers: impl Stream<Item = Result<IO, E>>,
     stop: impl Future<Output = ()> + Send + 'static,
-    own: &Member,
-) -> Result<(), ServeError> {
+) -> Result<(), ServeError>
+where
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
     let mut also_stopped = stopped.clone();
     tokio::spawn(async move {
@@ -211,7 +224,7 @@ async fn serve_on(
         .build_v1()
         .map_err(|error| ServeError::Service(format!("reflection: {error}")))?;
     let for_peers = Server::builder().tcp_nodelay(true).add_service(node.peer_service()).serve_with_incoming_shutdown(
-        TcpListenerStream::new(peers),
+        peers,
         async move {
             // An error means that the sender is gone, which is a stop as well.
             let _ = stopped.wait_for(|stopped| *stopped).await;
@@ -225,11 +238,11 @@ async fn serve_on(
         .add_service(api.ledger())
         .add_service(api.audit())
         .add_service(api.cluster())
-        .serve_with_incoming_shutdown(TcpListenerStream::new(clients), async move {
+        .serve_with_incoming_shutdown(clients, async move {
             let _ = also_stopped.wait_for(|stopped| *stopped).await;
         });
     let result = tokio::try_join!(for_peers, for_clients);
-    tracing::info!(replica = own.replica_id, "stopped");
+    tracing::info!(replica = node.identity().replica_id, "stopped");
     result.map(|_| ()).map_err(ServeError::from)
 }
 
