@@ -25,8 +25,11 @@ const SEED_VARIABLE: &str = "FOLIO_SIMULATION_SEED";
 const FILE_VARIABLE: &str = "FOLIO_SIMULATION_FILE";
 /// Simulated time after which a run that has not ended has failed.
 const LONGEST_RUN: Duration = Duration::from_secs(180);
-/// How long a fault lasts.
-const FAULT: Duration = Duration::from_secs(4);
+/// How long a fault lasts at least, and at most: an election, and two attempts of a client at replicas that do not answer.
+const SHORTEST_FAULT: Duration = Duration::from_secs(3);
+const LONGEST_FAULT: Duration = Duration::from_secs(12);
+/// How many payments are answered while a fault lasts, at least.
+const ANSWERS_THROUGH_FAULT: u64 = 3;
 
 /// The trace of a seed, run in a process of its own.
 fn trace_of(seed: u64, run: u32) -> String {
@@ -107,7 +110,7 @@ fn check_that_something_happened(trace: &Trace, cluster: &Cluster) {
     assert!(cluster.term() >= 3, "no leader was elected anew:\n{}", trace.text());
 }
 
-/// What befalls the replicas, one after the other, each when so many payments have been answered.
+/// What befalls the replicas: a cut through the network around the leader, then a power cut of the leader, each when so many payments have been answered.
 struct Faults {
     cluster: Cluster,
     trace: Trace,
@@ -118,43 +121,59 @@ struct Faults {
 #[derive(Clone, Copy)]
 enum Next {
     CutOff { after_answers: u64 },
-    Reconnect { replica: u64, at: Duration, answers_before: u64 },
+    Reconnect(Ongoing),
     CutPower { after_answers: u64 },
-    Restart { replica: u64, at: Duration, answers_before: u64 },
+    Restart(Ongoing),
     Nothing,
+}
+
+/// A fault that has begun.
+#[derive(Clone, Copy)]
+struct Ongoing {
+    replica: u64,
+    since: Duration,
+    answers_before: u64,
 }
 
 impl Faults {
     fn new(seed: u64, cluster: Cluster, trace: Trace) -> Faults {
-        let mut random = StdRng::seed_from_u64(seed ^ 0xfa_017);
+        let mut random = StdRng::seed_from_u64(!seed);
         let next = Next::CutOff { after_answers: random.random_range(10..25) };
         Faults { cluster, trace, random, next }
     }
 
     fn step(&mut self, sim: &mut Sim<'_>) {
-        let (now, answers) = (sim.elapsed(), self.trace.answers());
+        let answers = self.trace.answers();
+        let begin = |replica| Ongoing { replica, since: sim.elapsed(), answers_before: answers };
         self.next = match self.next {
             Next::CutOff { after_answers } if answers >= after_answers => {
                 let Some(replica) = self.cluster.leader() else { return };
                 self.cluster.cut_off(sim, replica);
-                Next::Reconnect { replica, at: now + FAULT, answers_before: answers }
+                Next::Reconnect(begin(replica))
             }
-            Next::Reconnect { replica, at, answers_before } if now >= at => {
-                assert!(answers > answers_before, "the majority stood still:\n{}", self.trace.text());
-                self.cluster.reconnect(sim, replica);
+            Next::Reconnect(fault) if self.is_over(fault, sim.elapsed()) => {
+                self.cluster.reconnect(sim, fault.replica);
                 Next::CutPower { after_answers: answers + self.random.random_range(5..15) }
             }
             Next::CutPower { after_answers } if answers >= after_answers => {
                 let Some(replica) = self.cluster.leader() else { return };
+                let ongoing = begin(replica);
                 self.cluster.cut_power(sim, replica, &mut self.random);
-                Next::Restart { replica, at: now + FAULT, answers_before: answers }
+                Next::Restart(ongoing)
             }
-            Next::Restart { replica, at, answers_before } if now >= at => {
-                assert!(answers > answers_before, "the majority stood still:\n{}", self.trace.text());
-                self.cluster.restart(sim, replica);
+            Next::Restart(fault) if self.is_over(fault, sim.elapsed()) => {
+                self.cluster.restart(sim, fault.replica);
                 Next::Nothing
             }
             waiting => waiting,
         };
+    }
+
+    /// A fault ends when it has lasted a while and the other two replicas have answered through it.
+    fn is_over(&self, fault: Ongoing, now: Duration) -> bool {
+        let have_answered = self.trace.answers() >= fault.answers_before + ANSWERS_THROUGH_FAULT;
+        let has_lasted = now - fault.since;
+        assert!(have_answered || has_lasted < LONGEST_FAULT, "the other two stand still:\n{}", self.trace.text());
+        have_answered && has_lasted >= SHORTEST_FAULT
     }
 }
