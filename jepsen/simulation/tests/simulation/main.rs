@@ -12,7 +12,8 @@ mod network;
 mod payments;
 mod trace;
 
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use cluster::Cluster;
@@ -31,28 +32,45 @@ const LONGEST_FAULT: Duration = Duration::from_secs(12);
 /// How many payments are answered while a fault lasts, at least.
 const ANSWERS_THROUGH_FAULT: u64 = 3;
 
-/// The trace of a seed, run in a process of its own.
-fn trace_of(seed: u64, run: u32) -> String {
-    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("trace-{seed}-{run}.txt"));
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "one_run", "--ignored", "--nocapture"])
-        .env(SEED_VARIABLE, seed.to_string())
-        .env(FILE_VARIABLE, &file)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success(), "seed {seed} failed; run it with {SEED_VARIABLE}={seed}:\n{said}");
-    std::fs::read_to_string(file).unwrap()
+/// A run in a process of its own.
+struct Run {
+    seed: u64,
+    file: PathBuf,
+    child: Child,
+}
+
+impl Run {
+    fn start(seed: u64, name: &str) -> Run {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("trace-{seed}-{name}.txt"));
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "one_run", "--ignored", "--nocapture"])
+            .env(SEED_VARIABLE, seed.to_string())
+            .env(FILE_VARIABLE, &file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Run { seed, file, child }
+    }
+
+    /// Its trace, once it has ended.
+    fn trace(self) -> String {
+        let output = self.child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "seed {0} failed; run it with {SEED_VARIABLE}={0}:\n{said}", self.seed);
+        std::fs::read_to_string(self.file).unwrap()
+    }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run_and_another_seed_another() {
-    let (first, second) = (trace_of(1, 1), trace_of(1, 2));
+    let runs = [Run::start(1, "first"), Run::start(1, "second"), Run::start(2, "only")];
+    let [first, second, other] = runs.map(Run::trace);
     if let Some((line, (left, right))) = first.lines().zip(second.lines()).enumerate().find(|(_, (a, b))| a != b) {
         panic!("two runs of seed 1 part at line {}:\n{left}\n{right}", line + 1);
     }
     assert_eq!(first, second, "two runs of seed 1 end differently");
-    assert_ne!(first.lines().last(), trace_of(2, 1).lines().last(), "seeds 1 and 2 give the same trace hash");
+    assert_ne!(first.lines().last(), other.lines().last(), "seeds 1 and 2 give the same trace hash");
 }
 
 #[test]
