@@ -496,7 +496,7 @@ fn start_reads(
     ReadIndexes::start(raft.clone(), carry)
 }
 
-/// Ends the process when openraft ends with a fatal error.
+/// Ends the process when openraft ends with a fatal error or a panic.
 fn watch_fatal(raft: &Raft, on_fatal: Arc<dyn Fn(String) + Send + Sync>) {
     let mut metrics = raft.metrics();
     tokio::spawn(async move {
@@ -510,7 +510,9 @@ fn watch_fatal(raft: &Raft, on_fatal: Arc<dyn Fn(String) + Send + Sync>) {
                     return;
                 }
             }
+            // It ended without a word: a panic, for whoever stops it is told before.
             if metrics.changed().await.is_err() {
+                on_fatal("replication panicked".to_owned());
                 return;
             }
         }

@@ -33,11 +33,18 @@ pub struct Settings {
     pub replicas: u64,
     pub snapshot_entries: u64,
     pub bounds: ProposerBounds,
+    pub threads: Threads,
 }
 
 impl Settings {
     pub fn of(engine: EngineKind, replicas: u64) -> Settings {
-        Settings { engine, replicas, snapshot_entries: 100_000, bounds: ProposerBounds::default() }
+        Settings {
+            engine,
+            replicas,
+            snapshot_entries: 100_000,
+            bounds: ProposerBounds::default(),
+            threads: Threads::Own,
+        }
     }
 }
 
@@ -172,7 +179,7 @@ impl Cluster {
             ),
             log_engine: (self.wrap)(id, Part::Log, log),
             book: Arc::new(Book::open((self.wrap)(id, Part::Book, book))?),
-            threads: Threads::Own,
+            threads: self.settings.threads,
             connector: self.links.connector(&address),
             clock: Arc::new(now_ns),
             on_fatal: Arc::new(move |reason| {

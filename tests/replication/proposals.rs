@@ -1,17 +1,17 @@
 //! The proposer: what waits shares an entry, what is too much is refused, what is late is dropped or unknown, and never anything in between.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use folio::replication::{ProposerBounds, SubmitError};
+use folio::replication::{ProposerBounds, SubmitError, Threads};
 use folio::store::{Engine, EngineKind};
 use ledger::Answer;
 use tokio::task::JoinHandle;
 
 use crate::commands::{cent, heavy_cent, is_accepted, request};
 use crate::harness::{Cluster, Part, Settings, eventually, in_a_moment};
-use crate::wrapped::{Before, Gate, Wrapped};
+use crate::wrapped::{Before, Fault, Gate, Wrapped};
 
 /// One entry in flight at once.
 fn bounds() -> ProposerBounds {
@@ -182,4 +182,27 @@ fn a_deadline_that_has_passed_already_proposes_nothing() {
     }
     assert_eq!(held.cluster.decide(vec![cent(21)])[0].point.index, before + 1);
     assert_eq!(held.cluster.cents(1), 1);
+}
+
+#[test]
+fn a_replica_whose_engine_fails_or_panics_stops_and_says_why() {
+    let faults = [Fault::Fails, Fault::Panics];
+    for ((threads, part), broken) in [Threads::Own, Threads::Inline]
+        .into_iter()
+        .flat_map(|threads| [(threads, Part::Log), (threads, Part::Book)])
+        .flat_map(|place| faults.map(|fault| (place, fault)))
+    {
+        let fault = Arc::new(Mutex::new(Fault::None));
+        let for_part = Arc::clone(&fault);
+        let wrap = move |_, of, inner: Arc<dyn Engine>| {
+            let before = Before::Fault(Arc::clone(&for_part));
+            if of == part { Arc::new(Wrapped { inner, before }) as Arc<dyn Engine> } else { inner }
+        };
+        let settings = Settings { threads, ..Settings::of(EngineKind::Memory, 1) };
+        let cluster = Cluster::start_wrapped(settings, Arc::new(wrap));
+        *fault.lock().unwrap() = broken;
+        let what = format!("{broken:?} in the {part:?} with {threads:?}");
+        cluster.submit(1, vec![cent(1)], 2_000).expect_err("answered by a broken replica");
+        eventually(&what, || (!cluster.fatal.lock().unwrap().is_empty()).then_some(()));
+    }
 }

@@ -47,10 +47,24 @@ pub struct Wrapped {
     pub before: Before,
 }
 
+/// What is wrong with an engine.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    None,
+    Fails,
+    Panics,
+}
+
+fn stopped(detail: &str) -> StoreError {
+    StoreError::Stopped { path: "test".into(), detail: detail.to_owned() }
+}
+
 /// What is asked before each change.
 pub enum Before {
     /// Syncs wait at the gate.
     Gate(Arc<Gate>),
+    /// Changes do what the fault says.
+    Fault(Arc<Mutex<Fault>>),
     /// After so many changes everything fails, as if the process had ended there.
     Fail { after: AtomicU64 },
 }
@@ -59,12 +73,17 @@ impl Wrapped {
     fn change(&self) -> Result<(), StoreError> {
         match &self.before {
             Before::Gate(_) => Ok(()),
+            Before::Fault(fault) => {
+                let fault = *fault.lock().unwrap();
+                match fault {
+                    Fault::None => Ok(()),
+                    Fault::Fails => Err(stopped("the disk failed")),
+                    Fault::Panics => panic!("the engine panicked"),
+                }
+            }
             Before::Fail { after } => {
                 if after.load(Ordering::Relaxed) == 0 {
-                    return Err(StoreError::Stopped {
-                        path: "test".into(),
-                        detail: "the process ended here".to_owned(),
-                    });
+                    return Err(stopped("the process ended here"));
                 }
                 after.fetch_sub(1, Ordering::Relaxed);
                 Ok(())
