@@ -288,8 +288,23 @@ fn explain_tcc(rejection: &Rejection) -> Explained {
     }
 }
 
+/// The most bytes of a text that a status repeats: it travels in headers, which clients bound, and a client knows what it sent.
+const REPEATED_BYTES: usize = 300;
+
+/// A text for a status: whole, or its beginning and its length.
+fn clipped(text: String) -> String {
+    if text.len() <= REPEATED_BYTES {
+        return text;
+    }
+    let end = text.floor_char_boundary(REPEATED_BYTES);
+    format!("{}… ({} bytes)", &text[..end], text.len())
+}
+
 fn status(explained: Explained, retry: Option<Duration>) -> Status {
     let remedy = explained.reason.remedy();
+    let Explained { reason: _, message, metadata, field } = explained;
+    let metadata = metadata.into_iter().map(|(key, value)| (key, clipped(value))).collect();
+    let explained = Explained { message: clipped(message), field: field.map(clipped), metadata, ..explained };
     let mut details = ErrorDetails::new();
     details.set_error_info(explained.reason.text(), DOMAIN, explained.metadata);
     if let Some(field) = &explained.field {

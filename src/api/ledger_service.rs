@@ -25,7 +25,12 @@ impl Api {
     }
 
     /// Decides one command: its result, or its refusal as a status.
-    async fn one<M>(&self, request: Request<M>, wrap: fn(M) -> Message) -> Result<v1::CommandResult, Status> {
+    async fn one<M: prost::Message>(
+        &self,
+        request: Request<M>,
+        wrap: fn(M) -> Message,
+    ) -> Result<v1::CommandResult, Status> {
+        check_size(request.get_ref())?;
         let _admitted = self.admission.admit()?;
         let deadline = self.limits.deadline(request.metadata());
         let command = convert::command(wrap(request.into_inner()))?;
@@ -331,6 +336,7 @@ impl Api {
     async fn streamed(&self, message: v1::StreamCommandsRequest) -> Result<v1::StreamCommandsResponse, Status> {
         let tag = message.tag;
         let decided = async {
+            check_size(&message)?;
             let operation = message
                 .command
                 .and_then(|command| command.operation)

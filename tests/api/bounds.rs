@@ -71,13 +71,31 @@ async fn a_batch_has_one_to_8192_commands_and_names_the_malformed_one() {
     assert_eq!(replica.balance(ALICE).await.0, "81.92");
 }
 
+/// A batch of one command of about so many bytes.
+fn batch_of(bytes: usize) -> v1::ExecuteBatchRequest {
+    let long = v1::TransferRequest { asset: "x".repeat(bytes), ..transfer("", BANK, ALICE, "1") };
+    let command = v1::Command { operation: Some(v1::command::Operation::Transfer(long)) };
+    v1::ExecuteBatchRequest { commands: vec![command], atomic_request_id: String::new() }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_over_two_mebibytes_is_refused_and_the_connection_serves_on() {
     let replica = Replica::with_accounts().await;
-    let request =
-        v1::TransferRequest { asset: "x".repeat(2 * 1024 * 1024), ..transfer(&replica.id(), BANK, ALICE, "1") };
+    let long = |bytes: usize| v1::TransferRequest { asset: "x".repeat(bytes), ..transfer("", BANK, ALICE, "1") };
+    let request = v1::TransferRequest { request_id: replica.id(), ..long(2 * 1024 * 1024) };
     let status = replica.ledger.clone().transfer(request).await.unwrap_err();
-    assert!(matches!(status.code(), Code::InvalidArgument | Code::OutOfRange), "{status:?}");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert!(status.message().contains("at most 2097152 are allowed"), "{status:?}");
+    assert_eq!(malformed(replica.ledger.clone().execute_batch(batch_of(2 * 1024 * 1024)).await), ["request"]);
+    // What is refused for something else does not send the whole text back.
+    let request = v1::TransferRequest { request_id: replica.id(), ..long(1024 * 1024) };
+    let status = replica.ledger.clone().transfer(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert!(status.message().len() < 1_000, "{} bytes", status.message().len());
+    // Beyond what is decoded at all the transport refuses.
+    let request = v1::TransferRequest { request_id: replica.id(), ..long(8 * 1024 * 1024) };
+    let status = replica.ledger.clone().transfer(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
     replica.top_up("1.00").await;
 }
 
