@@ -102,17 +102,26 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Starts three replicas in a temporary folder, runs a day of payments, kills the leader in the middle and shows what became of it.
+    #[command(after_help = "Examples:
+  folio demo
+  folio demo --keep --clients 8
+  folio demo --output json")]
     Demo(DemoArgs),
     /// Runs a replica.
     Serve(Box<ServeArgs>),
     /// Shows the cluster, as each endpoint sees it.
+    #[command(after_help = "Example: folio status --endpoints 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003")]
     Status,
     /// Assets.
+    #[command(after_help = "Example: folio asset register USD --scale 2")]
     Asset {
         #[command(subcommand)]
         verb: AssetVerb,
     },
     /// Accounts.
+    #[command(
+        after_help = "Example: folio account open liabilities:customers:42 --asset USD --class liability --floor -100.00"
+    )]
     Account {
         #[command(subcommand)]
         verb: AccountVerb,
@@ -125,28 +134,50 @@ Examples:
   folio transfer --debit liabilities:customers:1 --credit income:fees --amount 0.30 --reference order-17")]
     Transfer(TransferArgs),
     /// Transactions.
+    #[command(
+        after_help = "Example: folio tx try --debit liabilities:c:1=5.00 --credit liabilities:m:1=5.00 --hold 15m"
+    )]
     Tx {
         #[command(subcommand)]
         verb: TxVerb,
     },
     /// Requests.
+    #[command(after_help = "Example: folio request show 019f0f3e-3b1c-7000-8000-000000000001")]
     Request {
         #[command(subcommand)]
         verb: RequestVerb,
     },
     /// The balance of an account, now or at a point of the past.
+    #[command(after_help = "Examples:
+  folio balance liabilities:customers:42
+  folio balance liabilities:customers:42 --at 2026-01-31T12:00:00Z
+  folio balance liabilities:customers:42 --sequence 1200")]
     Balance(BalanceArgs),
     /// The statement of an account.
+    #[command(
+        after_help = "Example, the month of January: folio statement liabilities:customers:42 --from 2026-01-01 --to 2026-02-01"
+    )]
     Statement(StatementArgs),
     /// The trial balance, per asset.
+    #[command(after_help = "Over the whole book it exits with 7 if debits and credits differ.
+
+Examples:
+  folio trial-balance
+  folio trial-balance liabilities:customers --at 2026-01-31")]
     TrialBalance(TrialBalanceArgs),
     /// The journal, from any sequence on.
+    #[command(after_help = "With --output json there is one object a line.
+
+Examples:
+  folio journal --from 1200 --limit 50
+  folio journal --follow --output json")]
     Journal(JournalArgs),
     /// Imports a file of JSON Lines, one command a line.
     Import(ImportArgs),
     /// Measures a running cluster and checks its book afterwards.
     Bench(BenchArgs),
     /// Prints a completion script.
+    #[command(after_help = "Example: folio completions bash > ~/.local/share/bash-completion/completions/folio")]
     Completions {
         /// The shell.
         shell: Shell,
@@ -188,6 +219,7 @@ pub(crate) enum AssetVerb {
         request: RequestArgs,
     },
     /// Lists all assets.
+    #[command(after_help = "Example: folio asset list --output json")]
     List,
 }
 
@@ -228,17 +260,20 @@ pub(crate) enum AccountVerb {
         request: RequestArgs,
     },
     /// Shows an account.
+    #[command(after_help = "Example: folio account show liabilities:customers:42")]
     Show {
         /// The name.
         name: String,
     },
     /// Lists accounts.
+    #[command(after_help = "Example: folio account list liabilities:customers")]
     List {
         /// Only those at or below this prefix.
         #[arg(default_value = "")]
         prefix: String,
     },
     /// Changes floor, ceiling or both.
+    #[command(after_help = "Example: folio account set-limits liabilities:customers:42 --floor 0 --ceiling none")]
     SetLimits {
         /// The account.
         name: String,
@@ -252,6 +287,7 @@ pub(crate) enum AccountVerb {
         request: RequestArgs,
     },
     /// Stops new postings; reservations made before still confirm or cancel.
+    #[command(after_help = "Example: folio account freeze liabilities:customers:42")]
     Freeze {
         /// The account.
         name: String,
@@ -259,6 +295,7 @@ pub(crate) enum AccountVerb {
         request: RequestArgs,
     },
     /// Takes new postings again.
+    #[command(after_help = "Example: folio account unfreeze liabilities:customers:42")]
     Unfreeze {
         /// The account.
         name: String,
@@ -266,6 +303,7 @@ pub(crate) enum AccountVerb {
         request: RequestArgs,
     },
     /// Closes an empty account for good.
+    #[command(after_help = "Example: folio account close liabilities:customers:42")]
     Close {
         /// The account.
         name: String,
@@ -344,6 +382,9 @@ pub(crate) enum TxVerb {
         hold: Option<Duration>,
     },
     /// Books a reservation, whole or in part.
+    #[command(after_help = "Examples:
+  folio tx confirm 019f0f3e-3b1c-7000-8000-000000000001
+  folio tx confirm 019f0f3e-3b1c-7000-8000-000000000001 --amounts 4.00,4.00")]
     Confirm {
         /// The transaction.
         transaction_id: String,
@@ -354,6 +395,7 @@ pub(crate) enum TxVerb {
         request: RequestArgs,
     },
     /// Releases a reservation, or fences a transaction that was never tried.
+    #[command(after_help = "Example: folio tx cancel 019f0f3e-3b1c-7000-8000-000000000001")]
     Cancel {
         /// The transaction.
         transaction_id: String,
@@ -361,6 +403,9 @@ pub(crate) enum TxVerb {
         request: RequestArgs,
     },
     /// Books the opposite of what was confirmed, whole or in part.
+    #[command(after_help = "Examples:
+  folio tx reverse 019f0f3e-3b1c-7000-8000-000000000001
+  folio tx reverse 019f0f3e-3b1c-7000-8000-000000000001 --amounts 1.50,1.50 --reference refund-17")]
     Reverse {
         /// The transaction to reverse.
         original_id: String,
@@ -376,11 +421,15 @@ pub(crate) enum TxVerb {
         request: RequestArgs,
     },
     /// Shows a transaction with its timeline.
+    #[command(after_help = "Example: folio tx show 019f0f3e-3b1c-7000-8000-000000000001")]
     Show {
         /// The transaction.
         transaction_id: String,
     },
     /// Lists transactions; with --state tried, the open holds, oldest first.
+    #[command(after_help = "Examples:
+  folio tx list --state tried
+  folio tx list --account liabilities:customers:42 --from 2026-01-01 --to 2026-02-01")]
     List {
         /// Only those that touch this account.
         #[arg(long, default_value = "")]
@@ -417,6 +466,7 @@ pub(crate) enum StateArg {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RequestVerb {
     /// Shows what became of a request.
+    #[command(after_help = "Example: folio request show 019f0f3e-3b1c-7000-8000-000000000001")]
     Show {
         /// The request id.
         request_id: String,

@@ -43,7 +43,12 @@ impl Context {
                 if self.output == Output::Json {
                     output::json_value(&json!({
                         "request_id": request_id,
-                        "error": { "reason": failure.reason, "message": failure.message, "metadata": failure.metadata },
+                        "error": {
+                            "reason": failure.reason,
+                            "message": failure.message,
+                            "remedy": failure.remedy,
+                            "metadata": failure.metadata,
+                        },
                     }))?;
                 } else {
                     eprintln!("request id: {request_id}");

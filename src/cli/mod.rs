@@ -72,8 +72,16 @@ impl CliError {
     fn message(&self) -> String {
         match self {
             CliError::General(message) | CliError::Usage(message) | CliError::Verification(message) => message.clone(),
-            CliError::Call(failure) if failure.reason.is_empty() => failure.message.clone(),
-            CliError::Call(failure) => format!("{}: {}", failure.reason, failure.message),
+            CliError::Call(failure) => {
+                let what = match failure.reason.is_empty() {
+                    true => failure.message.clone(),
+                    false => format!("{}: {}", failure.reason, failure.message),
+                };
+                match failure.remedy.is_empty() {
+                    true => what,
+                    false => format!("{what}\nWhat to do: {}", failure.remedy),
+                }
+            }
         }
     }
 }

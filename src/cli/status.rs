@@ -7,6 +7,12 @@ use super::{CliError, CliResult, output};
 use crate::client::{Failure, FailureKind};
 use crate::proto::v1;
 
+/// Where the replica says that clients reach it.
+fn own_address(status: &v1::GetStatusResponse) -> String {
+    let own = status.members.iter().find(|member| member.replica_id == status.replica_id);
+    own.map(|member| member.client_address.clone()).unwrap_or_default()
+}
+
 /// A replica's status as JSON.
 pub(super) fn value(status: &v1::GetStatusResponse) -> Value {
     let members: Vec<Value> = status
@@ -22,6 +28,7 @@ pub(super) fn value(status: &v1::GetStatusResponse) -> Value {
         })
         .collect();
     json!({
+        "address": own_address(status),
         "cluster_id": status.cluster_id,
         "replica_id": status.replica_id,
         "role": status.role,
@@ -46,6 +53,7 @@ pub(super) fn value(status: &v1::GetStatusResponse) -> Value {
 pub(super) fn row(status: &v1::GetStatusResponse) -> Vec<String> {
     let applied = status.applied.as_ref().map_or(0, |point| point.log_index);
     vec![
+        own_address(status),
         status.replica_id.to_string(),
         status.role.clone(),
         status.term.to_string(),
@@ -58,24 +66,34 @@ pub(super) fn row(status: &v1::GetStatusResponse) -> Vec<String> {
 }
 
 /// The headers of the rows.
-pub(super) const HEADERS: [&str; 8] =
-    ["replica", "role", "term", "log end", "applied", "journal", "state hash", "accounts"];
+pub(super) const HEADERS: [&str; 9] =
+    ["address", "replica", "role", "term", "log end", "applied", "journal", "state hash", "accounts"];
 
-/// Every endpoint's own status.
+/// The row of an endpoint that does not answer: as wide as the others, and not to be taken for one of them.
+fn silent_row(address: &str) -> Vec<String> {
+    let mut row = vec![address.to_owned(), "-".to_owned(), "does not answer".to_owned()];
+    row.resize(HEADERS.len(), "-".to_owned());
+    row
+}
+
+/// Every endpoint's own status. All are asked at once, so that those that hang cost the time of one.
 pub(super) async fn run(context: &Context) -> CliResult {
     let mut rows = Vec::new();
     let mut values = Vec::new();
     let mut answered = false;
-    for endpoint in 0..context.client.endpoints() {
-        match context.client.status(endpoint).await {
+    let client = &context.client;
+    let replies = futures::future::join_all((0..client.endpoints()).map(|endpoint| client.status(endpoint))).await;
+    for (endpoint, reply) in replies.into_iter().enumerate() {
+        match reply {
             Ok(status) => {
                 answered = true;
                 rows.push(row(&status));
                 values.push(value(&status));
             }
             Err(failure) => {
-                let address = context.client.address(endpoint);
+                let address = client.address(endpoint);
                 eprintln!("folio: {address} does not answer: {failure}");
+                rows.push(silent_row(address));
                 values.push(json!({ "address": address, "error": failure.message }));
             }
         }

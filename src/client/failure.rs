@@ -30,8 +30,10 @@ pub struct Failure {
     pub kind: FailureKind,
     /// The reason in capitals, where the server gave one.
     pub reason: String,
-    /// What was wrong and what to do.
+    /// What was wrong.
     pub message: String,
+    /// What to do, where the server said so.
+    pub remedy: String,
     /// The reason's values.
     pub metadata: HashMap<String, String>,
 }
@@ -39,7 +41,13 @@ pub struct Failure {
 impl Failure {
     /// A failure found on this side.
     pub fn local(kind: FailureKind, message: impl Into<String>) -> Failure {
-        Failure { kind, reason: String::new(), message: message.into(), metadata: HashMap::new() }
+        Failure {
+            kind,
+            reason: String::new(),
+            message: message.into(),
+            remedy: String::new(),
+            metadata: HashMap::new(),
+        }
     }
 
     /// What the status of a stream that only reads means.
@@ -54,6 +62,7 @@ impl Failure {
             Some(info) => (info.reason.clone(), info.metadata.clone()),
             None => (String::new(), HashMap::new()),
         };
+        let remedy = details.localized_message().map(|told| told.message.clone()).unwrap_or_default();
         // A refusal that the log decided says where.
         let is_decided = metadata.contains_key("log_index") && metadata.contains_key("position");
         let kind = match status.code() {
@@ -74,7 +83,7 @@ impl Failure {
             | Code::DataLoss
             | Code::Unauthenticated => FailureKind::Other,
         };
-        Failure { kind, reason, message: status.message().to_owned(), metadata }
+        Failure { kind, reason, message: status.message().to_owned(), remedy, metadata }
     }
 }
 
