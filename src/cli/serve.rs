@@ -3,11 +3,15 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{CliError, CliResult};
-use crate::server::{Config, ServeArgs, serve};
+use crate::server::{Config, ServeArgs, serve, unknown_variables};
 
 /// Serves until the process is asked to stop.
 pub(super) async fn run(args: Box<ServeArgs>) -> CliResult {
     let config = Config::from_args(*args).map_err(|error| CliError::Usage(error.to_string()))?;
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for variable in unknown_variables(names) {
+        tracing::warn!(%variable, "this variable is no setting of folio; is it misspelt?");
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = async move {
         tokio::select! {

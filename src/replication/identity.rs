@@ -84,12 +84,14 @@ pub enum IdentityError {
     #[error("{} holds data, but not whose it is; a cluster is founded in an empty folder: find the file {FILE}, or use another folder", .0.display())]
     Occupied(PathBuf),
     /// The folder belongs to another replica or cluster, or was founded with other members.
-    #[error("{} belongs to replica {} of cluster {:?} with {} members; a cluster is founded once, use another folder", path.display(), identity.replica_id, identity.cluster_id, identity.members.len())]
+    #[error("{} belongs to replica {} of cluster {:?}: {}; a cluster is founded once: mend the settings, or use another folder", path.display(), identity.replica_id, identity.cluster_id, identity.difference(wanted))]
     Foreign {
         /// The folder.
         path: PathBuf,
         /// Whose it is.
         identity: Box<Identity>,
+        /// Whose it should be.
+        wanted: Box<Identity>,
     },
 }
 
@@ -97,6 +99,17 @@ pub enum IdentityError {
 struct Sealed {
     identity: Identity,
     checksum: u32,
+}
+
+/// What every release's identity has.
+#[derive(Deserialize)]
+struct Versioned {
+    identity: Version,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
 }
 
 impl Identity {
@@ -116,6 +129,29 @@ impl Identity {
         self.members.iter().find(|member| member.replica_id == replica_id)
     }
 
+    /// The refusal of a folder that has this identity where another was wanted.
+    pub fn foreign(self, folder: &Path, wanted: &Identity) -> IdentityError {
+        IdentityError::Foreign { path: folder.to_owned(), identity: Box::new(self), wanted: Box::new(wanted.clone()) }
+    }
+
+    /// What differs, for whoever has to mend it.
+    fn difference(&self, wanted: &Identity) -> String {
+        let members = |identity: &Identity| {
+            let member =
+                |member: &Member| format!("{}={}/{}", member.replica_id, member.peer_address, member.client_address);
+            identity.members.iter().map(member).collect::<Vec<_>>().join(",")
+        };
+        let pairs = [
+            ("cluster", self.cluster_id.clone(), wanted.cluster_id.clone()),
+            ("replica_id", self.replica_id.to_string(), wanted.replica_id.to_string()),
+            ("engine", self.engine.clone(), wanted.engine.clone()),
+            ("members", members(self), members(wanted)),
+        ];
+        let differing = pairs.into_iter().filter(|(_, found, wanted)| found != wanted);
+        let told = differing.map(|(what, found, wanted)| format!("its {what} is {found}, the settings say {wanted}"));
+        told.collect::<Vec<_>>().join("; ")
+    }
+
     fn checksum(&self) -> u32 {
         // Plain data of strings and numbers always encodes.
         crc32fast::hash(&serde_json::to_vec(self).unwrap_or_default())
@@ -133,12 +169,14 @@ impl Identity {
             Err(source) => return Err(IdentityError::Io { operation: "reading", path, source }),
         };
         let damaged = |detail: String| IdentityError::Damaged { path: path.clone(), detail };
+        // The version first: what another release wrote need not have the fields of this one, nor its checksum.
+        let versioned: Versioned = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        if versioned.identity.format_version != FORMAT_VERSION {
+            return Err(IdentityError::UnknownVersion { found: versioned.identity.format_version, path });
+        }
         let sealed: Sealed = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
         if sealed.identity.checksum() != sealed.checksum {
             return Err(damaged("its checksum differs".to_owned()));
-        }
-        if sealed.identity.format_version != FORMAT_VERSION {
-            return Err(IdentityError::UnknownVersion { found: sealed.identity.format_version, path });
         }
         Ok(Some(sealed.identity))
     }
@@ -158,7 +196,7 @@ impl Identity {
             if present == *self {
                 return Ok(());
             }
-            return Err(IdentityError::Foreign { path: folder.to_owned(), identity: Box::new(present) });
+            return Err(present.foreign(folder, self));
         }
         let sealed = Sealed { identity: self.clone(), checksum: self.checksum() };
         let text = serde_json::to_vec_pretty(&sealed).unwrap_or_default();

@@ -119,8 +119,11 @@ pub struct Config {
     pub snapshot_entries: u64,
 }
 
+/// Variables of the program that are no settings of a replica.
+const OTHER_VARIABLES: [&str; 3] = ["FOLIO_ENDPOINTS", "FOLIO_LOG", "FOLIO_SEEDED_BUG"];
 const DEFAULT_MEMBERS: &str = "1=127.0.0.1:7101/127.0.0.1:7001";
 const MAX_MEMBERS: usize = 9;
+const MAX_CLUSTER_BYTES: usize = 64;
 const MIN_SNAPSHOT_ENTRIES: u64 = 16;
 
 fn read_file(path: &Path) -> Result<FileConfig, ConfigError> {
@@ -176,6 +179,17 @@ fn check_loopback(member: &Member, allowed: bool) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Variables that begin as settings do but are none, of `names`: most likely misspelt. They are told rather than refused, because
+/// some environments set variables of their own for a service called folio.
+pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+    let known = |name: &str| {
+        let command = ServeArgs::augment_args(clap::Command::new("serve"));
+        command.get_arguments().any(|argument| argument.get_env().is_some_and(|variable| variable == name))
+            || OTHER_VARIABLES.contains(&name)
+    };
+    names.filter(|name| name.starts_with("FOLIO_") && !known(name)).collect()
+}
+
 impl Config {
     /// Merges and checks the settings.
     ///
@@ -208,12 +222,16 @@ impl Config {
             let problem = format!("at least {MIN_SNAPSHOT_ENTRIES} entries are needed");
             return Err(wrong("snapshot-entries", snapshot_entries, problem));
         }
+        let cluster = args.cluster.or(file.cluster).unwrap_or_else(|| "folio".to_owned());
+        if cluster.is_empty() || cluster.len() > MAX_CLUSTER_BYTES {
+            return Err(wrong("cluster", cluster, format!("a name has 1 to {MAX_CLUSTER_BYTES} bytes")));
+        }
         Ok(Config {
             data_dir: args.data_dir.or(file.data_dir).ok_or(ConfigError::Missing("data-dir"))?,
             replica_id,
             members,
             found: args.found.or(file.found).unwrap_or(false),
-            cluster: args.cluster.or(file.cluster).unwrap_or_else(|| "folio".to_owned()),
+            cluster,
             engine,
             snapshot_entries,
         })

@@ -3,5 +3,5 @@
 pub mod config;
 mod run;
 
-pub use config::{Config, ConfigError, ServeArgs};
+pub use config::{Config, ConfigError, ServeArgs, unknown_variables};
 pub use run::{ELECTION_MS, HEARTBEAT_MS, ServeError, serve, serve_on};

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,9 +19,9 @@ use tonic_health::server::HealthReporter;
 use super::config::Config;
 use crate::api::{Api, Limits};
 use crate::book::{Book, BookError};
-use crate::replication::identity::{Identity, IdentityError};
+use crate::replication::identity::{Identity, IdentityError, Member};
 use crate::replication::{Clock, Connector, Founding, Node, NodeConfig, NodeError, ProposerBounds, Role, Threads};
-use crate::store::folder::FORMAT_FILE;
+use crate::store::folder::{FORMAT_FILE, is_in_use};
 use crate::store::{self, Engine, StoreError};
 
 /// Why a replica does not serve.
@@ -34,11 +34,21 @@ pub enum ServeError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The book cannot be used.
-    #[error(transparent)]
-    Book(#[from] BookError),
+    #[error("the book in {}: {source}", folder.display())]
+    Book {
+        /// Its folder.
+        folder: PathBuf,
+        /// Why.
+        source: BookError,
+    },
     /// The replica does not start.
-    #[error(transparent)]
-    Node(#[from] NodeError),
+    #[error("the replica in {}: {source}", folder.display())]
+    Node {
+        /// The data folder.
+        folder: PathBuf,
+        /// Why.
+        source: NodeError,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}; is another process using the port?")]
     Listen {
@@ -61,6 +71,8 @@ const MAX_STREAMS: u32 = 4_096;
 pub const HEARTBEAT_MS: u64 = 100;
 /// The least and greatest election time-out, in milliseconds.
 pub const ELECTION_MS: (u64, u64) = (400, 800);
+/// How long calls that are on their way may take to end, once the replica was asked to stop. Streams that follow the journal never end by themselves.
+const DRAIN: Duration = Duration::from_secs(2);
 const ROLE_CHECK: Duration = Duration::from_millis(50);
 
 fn now_ns() -> u64 {
@@ -101,9 +113,7 @@ fn owner(config: &Config) -> Result<Owner, ServeError> {
             }
             Ok(Owner::Founded(present))
         }
-        Some(present) => {
-            Err(IdentityError::Foreign { path: config.data_dir.clone(), identity: Box::new(present) }.into())
-        }
+        Some(present) => Err(present.foreign(&config.data_dir, &wanted).into()),
         None if config.found => Ok(Owner::ToFound(Founding {
             folder: config.data_dir.clone(),
             cluster_id: wanted.cluster_id,
@@ -127,6 +137,15 @@ fn found(owner: Owner, config: &Config, log: &dyn Engine, book: &Book) -> Result
     }
 }
 
+/// Listens for peers and for clients. Where a port is taken by a process that uses the same folder, it is the folder that is named.
+async fn listen_both(config: &Config, own: &Member) -> Result<(TcpListener, TcpListener), ServeError> {
+    let both = async { Ok((listen(&own.peer_address).await?, listen(&own.client_address).await?)) };
+    both.await.map_err(|error| {
+        let used = [book_folder(config), log_folder(config)].into_iter().find(|folder| is_in_use(folder));
+        used.map_or(error, |folder| StoreError::InUse { folder }.into())
+    })
+}
+
 async fn listen(address: &str) -> Result<TcpListener, ServeError> {
     let failed = |source| ServeError::Listen { address: address.to_owned(), source };
     let parsed = SocketAddr::from_str(address)
@@ -137,7 +156,7 @@ async fn listen(address: &str) -> Result<TcpListener, ServeError> {
 fn open_book(config: &Config) -> Result<Book, ServeError> {
     let engine = store::open(config.engine, &book_folder(config))?;
     #[allow(unused_mut)]
-    let mut book = Book::open(engine)?;
+    let mut book = Book::open(engine).map_err(|source| ServeError::Book { folder: book_folder(config), source })?;
     #[cfg(feature = "seeded-bugs")]
     if crate::seeded::is(crate::seeded::Bug::ExpiryByLocalClock) {
         book.expire_by_local_clock(now_ns);
@@ -158,26 +177,26 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
         .cloned()
         .ok_or_else(|| ServeError::Service("this replica is not among its own members".to_owned()))?;
     // The ports first: a second process on the same ports must not touch the data.
-    let peers = listen(&own.peer_address).await?;
-    let clients = listen(&own.client_address).await?;
+    let (peers, clients) = listen_both(&config, &own).await?;
     let book = Arc::new(open_book(&config)?);
     let log_engine = store::open_log(config.engine, &log_folder(&config))?;
     let identity = found(owner, &config, log_engine.as_ref(), &book)?;
     let clock: Clock = Arc::new(now_ns);
-    let node = Node::start(NodeConfig {
+    let folder = config.data_dir.clone();
+    let starting = Node::start(NodeConfig {
         identity,
         log_engine,
         book,
         threads: Threads::Own,
         connector: Connector::tcp(),
         clock,
-        on_fatal: Arc::new(stop_process),
+        on_fatal: Arc::new(move |reason| stop_process(&folder, &reason)),
         bounds: ProposerBounds::default(),
         heartbeat_ms: HEARTBEAT_MS,
         election_ms: ELECTION_MS,
         snapshot_entries: config.snapshot_entries,
-    })
-    .await?;
+    });
+    let node = starting.await.map_err(|source| ServeError::Node { folder: config.data_dir.clone(), source })?;
     tracing::info!(replica = own.replica_id, clients = %own.client_address, peers = %own.peer_address, "serving");
     let result = serve_on(&node, TcpListenerStream::new(clients), TcpListenerStream::new(peers), stop).await;
     node.stop().await;
@@ -185,9 +204,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
 }
 
 /// A replica that finds itself wrong serves nothing more, not even an answer that is on its way.
-fn stop_process(reason: String) {
+fn stop_process(folder: &Path, reason: &str) {
     tracing::error!(%reason, "this replica stops: it must not serve on");
-    eprintln!("folio: this replica stops and serves nothing more: {reason}");
+    eprintln!("folio: the replica in {} stops and serves nothing more: {reason}", folder.display());
     std::process::exit(1);
 }
 
@@ -208,6 +227,7 @@ where
 {
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
     let mut also_stopped = stopped.clone();
+    let mut to_drain = stopped.clone();
     tokio::spawn(async move {
         stop.await;
         stopping.send_replace(true);
@@ -241,7 +261,14 @@ where
         .serve_with_incoming_shutdown(clients, async move {
             let _ = also_stopped.wait_for(|stopped| *stopped).await;
         });
-    let result = tokio::try_join!(for_peers, for_clients);
+    let drained = async move {
+        let _ = to_drain.wait_for(|stopped| *stopped).await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    let result = tokio::select! {
+        result = async { tokio::try_join!(for_peers, for_clients) } => result,
+        () = drained => Ok(((), ())),
+    };
     tracing::info!(replica = node.identity().replica_id, "stopped");
     result.map(|_| ()).map_err(ServeError::from)
 }

@@ -199,6 +199,13 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     synced.map_err(|error| StoreError::from_io("sync the folder", folder, error))
 }
 
+/// Whether another process holds the lock of a folder now. A folder that is not there is not in use.
+pub fn is_in_use(folder: &Path) -> bool {
+    // The lock, if it was free, ends with the file at the end of this function.
+    let file = OpenOptions::new().read(true).write(true).open(folder.join(LOCK_FILE));
+    file.is_ok_and(|file| matches!(FileExt::try_lock_exclusive(&file), Ok(false)))
+}
+
 fn remove_folder(folder: &Path) -> Result<(), StoreError> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -1,0 +1,95 @@
+//! What the program tells of itself without a cluster.
+
+use super::harness::{folio, program};
+
+/// The commands that a help text lists.
+fn listed(help: &str) -> Vec<String> {
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // A name stands two blanks in; what is further in goes on with a description.
+    let names = commands.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+/// All commands, with those that only hold others.
+fn all(command: &[String], found: &mut Vec<Vec<String>>) {
+    let mut args: Vec<&str> = command.iter().map(String::as_str).collect();
+    args.push("--help");
+    let help = folio(&args).expect(0).stdout;
+    for name in listed(&help) {
+        let inner = [command, &[name]].concat();
+        found.push(inner.clone());
+        all(&inner, found);
+    }
+}
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    let mut found = vec![vec![]];
+    all(&[], &mut found);
+    for wanted in ["demo", "serve", "status", "asset register", "account set-limits", "transfer", "tx confirm"] {
+        assert!(found.iter().any(|command| command.join(" ") == wanted), "{wanted} is missing: {found:?}");
+    }
+    for wanted in ["request show", "balance", "statement", "trial-balance", "journal", "import", "bench", "completions"]
+    {
+        assert!(found.iter().any(|command| command.join(" ") == wanted), "{wanted} is missing: {found:?}");
+    }
+    for command in &found {
+        let mut args: Vec<&str> = command.iter().map(String::as_str).collect();
+        args.push("--help");
+        let ran = folio(&args).expect(0);
+        assert_eq!(ran.stderr, "", "{command:?}");
+        let example = ran.stdout.split("Example").nth(1).unwrap_or_else(|| panic!("no example for {command:?}"));
+        let whole = format!("folio {}", command.join(" "));
+        assert!(example.contains(whole.trim_end()), "the example for {command:?} does not show it: {example}");
+    }
+}
+
+#[test]
+fn usage_errors_end_with_code_2_and_say_what_to_mend() {
+    for (args, says) in [
+        (&["no-such-command"][..], "no-such-command"),
+        (&["transfer", "--debit", "a"], "--credit"),
+        (&["status", "--timeout", "10"], "is not a length of time"),
+        (&["status", "--consistency", "quick"], "use linearizable, stale or at-least=INDEX"),
+        (&["status", "--endpoints", "not an address"], "is not host:port"),
+        (&["tx", "post", "--debit", "a", "--credit", "b=1"], "is not ACCOUNT=AMOUNT"),
+        (&["balance", "a", "--at", "yesterday"], "is not a time"),
+        (&["balance", "a", "--at", "2026-01-31", "--sequence", "1"], "cannot be used with"),
+        (&["bench", "--batch", "8193"], "8193"),
+        (&["completions", "cmd"], "cmd"),
+    ] {
+        let ran = folio(args).expect(2).says(&[says]);
+        assert_eq!(ran.stdout, "", "{args:?}");
+    }
+}
+
+#[test]
+fn the_version_is_plain() {
+    let ran = folio(&["--version"]).expect(0);
+    assert_eq!(ran.stdout, format!("folio {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn completions_are_scripts_of_their_shells() {
+    for (shell, mark) in [("bash", "complete -F _folio"), ("zsh", "#compdef folio"), ("fish", "complete -c folio")] {
+        let ran = folio(&["completions", shell]).expect(0);
+        assert_eq!(ran.stderr, "");
+        assert!(ran.stdout.contains(mark), "{shell}: {mark}");
+        assert!(ran.stdout.contains("trial-balance"), "{shell} completes commands");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &ran.stdout).unwrap();
+        // The shell itself reads the script, where the machine has it.
+        match std::process::Command::new(shell).arg("-n").arg(file.path()).output() {
+            Ok(output) => assert!(output.status.success(), "{shell}: {output:?}"),
+            Err(error) => println!("skipped: {shell} does not read its script: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = program().args(["completions", "bash"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let status = child.wait().unwrap();
+    assert!(status.success() || status.code().is_none(), "{status}");
+}

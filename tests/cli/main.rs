@@ -1,0 +1,14 @@
+//! The program as people and scripts use it: the real binary in processes of its own, on loopback, with real folders.
+//!
+//! Nothing in here calls the library to change the book; what is asserted is what a shell sees: exit codes, standard output, standard error.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod bench;
+mod commands;
+mod damage;
+mod harness;
+mod help;
+mod import;
+mod serve;
+mod services;
+mod trouble;
