@@ -93,6 +93,22 @@ fn start_logging(is_server: bool) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
 }
 
+/// Tells a panic in the log, as everything else that a replica has to say, rather than in the form of a program that crashed: an engine that panics over a damaged
+/// file is caught, and what follows from it is told by whoever caught it.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let detail = info.payload_as_str().unwrap_or("no message").replace('\n', "; ");
+        let location = info.location().map(ToString::to_string).unwrap_or_default();
+        let backtrace = std::backtrace::Backtrace::capture();
+        match backtrace.status() {
+            std::backtrace::BacktraceStatus::Captured => {
+                tracing::error!(%location, %detail, %backtrace, "an assertion failed");
+            }
+            _ => tracing::error!(%location, %detail, "an assertion failed"),
+        }
+    }));
+}
+
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -100,7 +116,11 @@ pub fn main() -> ExitCode {
         eprintln!("folio: {problem}");
         return ExitCode::from(2);
     }
-    start_logging(matches!(arguments.verb, Verb::Serve(_)));
+    let is_server = matches!(arguments.verb, Verb::Serve(_));
+    start_logging(is_server);
+    if is_server {
+        log_panics();
+    }
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -120,8 +140,10 @@ fn run(arguments: Arguments) -> CliResult {
     let context = || Context::new(&arguments.connection, output);
     match arguments.verb {
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "folio", &mut std::io::stdout());
-            Ok(())
+            // Into memory first: writing to a reader that went away would panic.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "folio", &mut script);
+            output::print(String::from_utf8_lossy(&script).trim_end())
         }
         Verb::Serve(args) => runtime.block_on(serve::run(args)),
         Verb::Demo(args) => runtime.block_on(demo::run(args, output)),

@@ -11,7 +11,7 @@ use super::args::Output;
 use crate::proto::v1;
 
 /// Prints on standard output. A reader that closed its end ends the command quietly.
-fn print(text: &str) -> CliResult {
+pub(crate) fn print(text: &str) -> CliResult {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         result => Ok(result?),

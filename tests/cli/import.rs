@@ -78,7 +78,9 @@ fn every_example_of_the_page_is_accepted() {
     assert_eq!(ran.json()["accepted"], lines, "{ran:?}");
     // The page names the request id that an id gives.
     let request = replica.json(&["request", "show", "853d3bc9-09ba-8e93-87f7-fe0d6188c637"]);
-    assert_eq!(text(&request, "/operation"), "transfer");
+    assert_eq!(text(&request, "/result/transaction_id"), "853d3bc9-09ba-8e93-87f7-fe0d6188c637");
+    let transaction = replica.json(&["tx", "show", "853d3bc9-09ba-8e93-87f7-fe0d6188c637"]);
+    assert_eq!(text(&transaction, "/transaction/details/reference"), "order-1");
 }
 
 #[test]

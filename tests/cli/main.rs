@@ -1,7 +1,7 @@
 //! The program as people and scripts use it: the real binary in processes of its own, on loopback, with real folders.
 //!
 //! Nothing in here calls the library to change the book; what is asserted is what a shell sees: exit codes, standard output, standard error.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod bench;
 mod commands;
