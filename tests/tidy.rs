@@ -82,6 +82,21 @@ fn the_core_has_no_clock_no_randomness_no_input_and_no_output() {
 }
 
 #[test]
+fn threads_clocks_sockets_and_randomness_stay_behind_their_seams() {
+    let layers = ["src/api/", "src/audit/", "src/book/", "src/replication/", "src/store/memory.rs"];
+    for (name, text) in sources() {
+        if !layers.iter().any(|layer| name.starts_with(layer)) || name == "src/replication/worker.rs" {
+            continue;
+        }
+        for word in ["spawn_blocking", "thread::", "SystemTime", "TcpListener", "TcpStream", "rand::", "Uuid::new"] {
+            assert_eq!(naming(&text, word), 0, "{name} names {word}");
+        }
+        let real_clock = text.lines().any(|line| line.contains("std::time") && line.contains("Instant"));
+        assert!(!real_clock, "{name} names the clock of std; tokio's can be simulated");
+    }
+}
+
+#[test]
 fn audit_never_applies() {
     for (name, text) in sources().into_iter().filter(|(name, _)| name.starts_with("src/audit/")) {
         assert_eq!(naming(&text, "apply"), 0, "{name} names apply");

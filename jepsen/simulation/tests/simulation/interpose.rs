@@ -1,5 +1,5 @@
 //! The clock and the randomness of the simulated thread. They reach code that has no seam (the standard library's hash maps, openraft's election
-//! time-outs, tokio's `select!`) through four C functions, which this binary defines in front of the C library's: on the simulated thread they answer
+//! time-outs, tokio's `select!`) through three C functions, which this binary defines in front of the C library's: on the simulated thread they answer
 //! from the seed and the simulated time, on every other thread they pass the call on. Nothing here may allocate or panic: anything may call it.
 
 use std::cell::Cell;
