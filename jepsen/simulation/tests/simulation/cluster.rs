@@ -21,6 +21,8 @@ const PEER_PORT: u16 = 7100;
 const CLIENT_PORT: u16 = 7200;
 /// By how much a replica's clock is ahead of that of the one before it.
 const SKEW_NS: u64 = 40_000_000;
+/// So few that a replica which was away finds the log purged, and is sent the book instead.
+const SNAPSHOT_ENTRIES: u64 = 8;
 /// How often each replica's role is looked at.
 const WATCH: Duration = Duration::from_millis(10);
 
@@ -101,12 +103,18 @@ impl Cluster {
             bounds: ProposerBounds::default(),
             heartbeat_ms: server::HEARTBEAT_MS,
             election_ms: server::ELECTION_MS,
-            snapshot_entries: 100_000,
+            snapshot_entries: SNAPSHOT_ENTRIES,
         })
     }
 
     async fn watch(self, replica: u64, node: Arc<Node>) {
+        let mut installed = node.book().meta().installed_index;
         loop {
+            let index = node.book().meta().installed_index;
+            if index != installed {
+                self.trace.note("snapshot", &format!("replica-{replica} has installed the book of index {index}"));
+                installed = index;
+            }
             let status = node.status();
             let known = self.roles.lock().unwrap().insert(replica, (status.role, status.term));
             if known != Some((status.role, status.term)) {

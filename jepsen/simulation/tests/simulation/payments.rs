@@ -14,7 +14,7 @@ use crate::trace::Trace;
 const BANK: &str = "assets:bank:usd";
 const SHOP: &str = "liabilities:merchants:shop:usd";
 const PAYERS: u64 = 3;
-const ROUNDS: u64 = 25;
+const ROUNDS: u64 = 30;
 /// Longer than any fault lasts, so that every payment has an answer at last.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often, and how long, the replicas' books are compared at the end.
