@@ -55,6 +55,16 @@ pub enum Fault {
     Panics,
 }
 
+/// The kinds of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    CreateSpace,
+    DropSpace,
+    Ingest,
+    Write,
+    Sync,
+}
+
 fn stopped(detail: &str) -> StoreError {
     StoreError::Stopped { path: "test".into(), detail: detail.to_owned() }
 }
@@ -65,12 +75,12 @@ pub enum Before {
     Gate(Arc<Gate>),
     /// Changes do what the fault says.
     Fault(Arc<Mutex<Fault>>),
-    /// After so many changes everything fails, as if the process had ended there.
-    Fail { after: AtomicU64 },
+    /// After so many changes everything fails, as if the process had ended there; what was changed until then is recorded.
+    Fail { after: AtomicU64, made: Mutex<Vec<Change>> },
 }
 
 impl Wrapped {
-    fn change(&self) -> Result<(), StoreError> {
+    fn change(&self, change: Change) -> Result<(), StoreError> {
         match &self.before {
             Before::Gate(_) => Ok(()),
             Before::Fault(fault) => {
@@ -81,11 +91,12 @@ impl Wrapped {
                     Fault::Panics => panic!("the engine panicked"),
                 }
             }
-            Before::Fail { after } => {
+            Before::Fail { after, made } => {
                 if after.load(Ordering::Relaxed) == 0 {
                     return Err(stopped("the process ended here"));
                 }
                 after.fetch_sub(1, Ordering::Relaxed);
+                made.lock().unwrap().push(change);
                 Ok(())
             }
         }
@@ -98,7 +109,7 @@ impl Engine for Wrapped {
     }
 
     fn create_space(&self, id: &SpaceId) -> Result<Space, StoreError> {
-        self.change()?;
+        self.change(Change::CreateSpace)?;
         self.inner.create_space(id)
     }
 
@@ -111,22 +122,22 @@ impl Engine for Wrapped {
     }
 
     fn drop_space(&self, id: &SpaceId) -> Result<(), StoreError> {
-        self.change()?;
+        self.change(Change::DropSpace)?;
         self.inner.drop_space(id)
     }
 
     fn ingest(&self, id: &SpaceId, pairs: Pairs<'_>) -> Result<Space, StoreError> {
-        self.change()?;
+        self.change(Change::Ingest)?;
         self.inner.ingest(id, pairs)
     }
 
     fn write(&self, batch: &Batch) -> Result<(), StoreError> {
-        self.change()?;
+        self.change(Change::Write)?;
         self.inner.write(batch)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.change()?;
+        self.change(Change::Sync)?;
         if let Before::Gate(gate) = &self.before {
             gate.pass();
         }
