@@ -83,7 +83,10 @@ impl Failure {
             | Code::DataLoss
             | Code::Unauthenticated => FailureKind::Other,
         };
-        Failure { kind, reason, message: status.message().to_owned(), remedy, metadata }
+        // For callers that show the message alone, the server ends it with the remedy.
+        let message = status.message().strip_suffix(remedy.as_str()).unwrap_or(status.message());
+        let message = message.strip_suffix("; ").unwrap_or(message).to_owned();
+        Failure { kind, reason, message, remedy, metadata }
     }
 }
 

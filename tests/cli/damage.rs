@@ -16,7 +16,7 @@ use super::harness::{Place, Ran};
 /// Replicas damaged side by side. They share nothing.
 const WORKERS: u64 = 3;
 /// Small, so that the log is purged and the book's tables are written.
-const SERVE: [&str; 2] = ["--snapshot-entries", "16"];
+const SNAPSHOTS: [&str; 2] = ["--snapshot-entries", "16"];
 const TRANSFERS: usize = 400;
 
 fn flips_per_kind() -> usize {
@@ -60,6 +60,7 @@ struct Acknowledged {
 
 /// A replica that stopped cleanly: its files in memory, and what it had acknowledged.
 struct Stopped {
+    engine: &'static str,
     place: Place,
     files: Vec<(PathBuf, Vec<u8>)>,
     acknowledged: Acknowledged,
@@ -103,7 +104,7 @@ fn lines(number: usize) -> String {
 
 impl Stopped {
     /// Runs a replica through enough commands that every kind of file appears, with a restart in between, and stops it.
-    fn build(folder: &Path) -> Stopped {
+    fn build(engine: &'static str, folder: &Path) -> Stopped {
         fs::create_dir_all(folder).unwrap();
         let place = Place::new(&folder.join("data"));
         let mut content = vec![
@@ -123,7 +124,7 @@ impl Stopped {
         let (early, late) = content.split_at(TRANSFERS / 2);
         let mut acknowledged = None;
         for (part, first) in [(early, &["--found"][..]), (late, &[])] {
-            let mut served = place.start(&[&SERVE[..], first].concat());
+            let mut served = place.start(&[&SNAPSHOTS[..], &["--engine", engine], first].concat());
             place.await_leader(&mut served).unwrap();
             import(part);
             acknowledged = Some(ask(&place).unwrap());
@@ -131,7 +132,7 @@ impl Stopped {
         }
         let relative = |path: &PathBuf| path.strip_prefix(&place.folder).unwrap().to_path_buf();
         let files = files(&place.folder).iter().map(|path| (relative(path), fs::read(path).unwrap())).collect();
-        Stopped { place, files, acknowledged: acknowledged.unwrap() }
+        Stopped { engine, place, files, acknowledged: acknowledged.unwrap() }
     }
 
     /// Puts every file back as it was.
@@ -148,7 +149,7 @@ impl Stopped {
 
     /// Starts on what lies there, and tells how it ended.
     fn examine(&self, damage: &str) -> Found {
-        let mut served = self.place.start(&SERVE);
+        let mut served = self.place.start(&[&SNAPSHOTS[..], &["--engine", self.engine]].concat());
         if let Err(said) = self.place.await_leader(&mut served) {
             return refusal(self, served.wait(), &said, damage);
         }
@@ -229,8 +230,8 @@ fn inflict(damage: Damage, path: &Path, content: &[u8], random: &mut StdRng) -> 
 type Counts = BTreeMap<(String, &'static str, Found), usize>;
 
 /// Damages this worker's share of the kinds.
-fn work(worker: u64, seed: u64, folder: &Path) -> Counts {
-    let stopped = Stopped::build(folder);
+fn work(engine: &'static str, worker: u64, seed: u64, folder: &Path) -> Counts {
+    let stopped = Stopped::build(engine, folder);
     let mut random = StdRng::seed_from_u64(seed.wrapping_add(worker));
     stopped.restore();
     assert_eq!(stopped.examine("an undamaged copy"), Found::Intact);
@@ -259,17 +260,17 @@ fn work(worker: u64, seed: u64, folder: &Path) -> Counts {
     counts
 }
 
-#[test]
-fn damage_to_any_file_is_refused_or_harmless() {
+/// Damages the files of replicas with this engine, and prints what it led to.
+fn damage(engine: &'static str) -> Counts {
     let seed = std::env::var("FOLIO_TEST_SEED").map_or_else(|_| rand::rng().random(), |seed| seed.parse().unwrap());
-    println!("replay the damage with FOLIO_TEST_SEED={seed}");
+    println!("{engine}: replay the damage with FOLIO_TEST_SEED={seed}");
     let temporary = tempfile::tempdir().unwrap();
     let mut all = Counts::new();
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS)
             .map(|worker| {
                 let folder = temporary.path().join(worker.to_string());
-                scope.spawn(move || work(worker, seed, &folder))
+                scope.spawn(move || work(engine, worker, seed, &folder))
             })
             .collect();
         for worker in workers {
@@ -279,16 +280,29 @@ fn damage_to_any_file_is_refused_or_harmless() {
         }
     });
     for ((kind, damage, found), count) in &all {
-        println!("{kind} {damage}: {found:?} {count}");
+        println!("{engine} {kind} {damage}: {found:?} {count}");
     }
     for part in ["IDENTITY", "book/FORMAT", "book/SYNCED", "log/FORMAT", "log/SYNCED"] {
         assert!(all.keys().any(|(kind, ..)| kind == part), "{part} had no turn");
     }
+    let refused: usize = all.iter().filter(|((.., found), _)| *found == Found::Refused).map(|(_, count)| count).sum();
+    assert!(refused > 0, "damage is seen");
+    all
+}
+
+#[test]
+fn damage_to_any_file_is_refused_or_harmless() {
+    let all = damage("fjall");
     for part in ["book/data", "log/data"] {
         let has = |end: &str| all.keys().any(|(kind, ..)| kind.starts_with(part) && kind.contains(end));
         assert!(has(".jnl"), "{part}: no journal had its turn");
+        assert!(has("keyspaces/N/v"), "{part}: no manifest had its turn");
     }
     assert!(all.keys().any(|(kind, ..)| kind.contains("tables/")), "no table had its turn");
-    let refused: usize = all.iter().filter(|((.., found), _)| *found == Found::Refused).map(|(_, count)| count).sum();
-    assert!(refused > 0, "damage is seen");
+}
+
+#[test]
+fn damage_to_any_file_of_sled_is_refused_or_harmless() {
+    let all = damage("sled");
+    assert!(all.keys().any(|(kind, ..)| kind == "book/data/db"), "sled's file had no turn");
 }

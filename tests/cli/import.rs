@@ -159,3 +159,41 @@ fn an_import_without_a_cluster_stops_and_names_the_line() {
     assert_eq!(ran.json()["stopped_at_line"], 1, "{ran:?}");
     folio(&["import", path, "--dry-run", "--endpoints", &nobody]).expect(0);
 }
+
+#[test]
+fn an_import_cut_off_by_a_crash_is_finished_by_running_it_again() {
+    let mut replica = Replica::start();
+    let transfers = 8_000;
+    let path = file(replica.temporary.path(), "payments.jsonl", &payments(transfers));
+    let path = path.to_str().unwrap().to_owned();
+    let endpoint = replica.place.address.clone();
+    let command = ["import", &path, "--batch", "20", "--timeout", "1s", "--output", "json", "--endpoints", &endpoint];
+    let cut_off = std::thread::scope(|scope| {
+        let import = scope.spawn(|| folio(&command));
+        let began = std::time::Instant::now();
+        loop {
+            let balance = replica.folio(&["balance", SHOP, "--output", "json"]);
+            if balance.code == 0 && text(&balance.json(), "/posted") != "0.00" {
+                break;
+            }
+            assert!(began.elapsed() < std::time::Duration::from_secs(30), "the import does not begin: {balance:?}");
+        }
+        replica.served.signal(libc::SIGKILL);
+        import.join().unwrap()
+    });
+    let report = cut_off.json();
+    let before = report["accepted"].as_u64().unwrap();
+    let all = transfers as u64 + 3;
+    assert!(before > 0 && before < all, "it was cut off in the middle: {report}");
+    assert!([5, 6].contains(&cut_off.code), "{cut_off:?}");
+    let line = report["stopped_at_line"].as_u64().unwrap();
+    // There is one blank line before the transfers.
+    assert_eq!(line, before + 2, "the first line without an answer is named: {report}");
+    replica.served = replica.place.start(&[]);
+    replica.place.await_leader(&mut replica.served).unwrap();
+    let again = replica.json(&["import", &path]);
+    let (accepted, replayed) = (again["accepted"].as_u64().unwrap(), again["replayed"].as_u64().unwrap());
+    assert_eq!(accepted + replayed, all, "{again}");
+    assert!(replayed >= before, "what was answered is still there: {before} of {again}");
+    assert_eq!(text(&replica.json(&["balance", SHOP]), "/posted"), "10000.00", "each once");
+}

@@ -9,6 +9,7 @@ mod damage;
 mod harness;
 mod help;
 mod import;
+mod reasons;
 mod serve;
 mod services;
 mod trouble;
