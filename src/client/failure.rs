@@ -33,7 +33,7 @@ pub struct Failure {
     /// What was wrong.
     pub message: String,
     /// What to do, where the server said so.
-    pub remedy: String,
+    pub remedy: Box<str>,
     /// The reason's values.
     pub metadata: HashMap<String, String>,
 }
@@ -45,7 +45,7 @@ impl Failure {
             kind,
             reason: String::new(),
             message: message.into(),
-            remedy: String::new(),
+            remedy: Box::default(),
             metadata: HashMap::new(),
         }
     }
@@ -62,7 +62,7 @@ impl Failure {
             Some(info) => (info.reason.clone(), info.metadata.clone()),
             None => (String::new(), HashMap::new()),
         };
-        let remedy = details.localized_message().map(|told| told.message.clone()).unwrap_or_default();
+        let remedy: Box<str> = details.localized_message().map(|told| told.message.as_str().into()).unwrap_or_default();
         // A refusal that the log decided says where.
         let is_decided = metadata.contains_key("log_index") && metadata.contains_key("position");
         let kind = match status.code() {
@@ -84,7 +84,7 @@ impl Failure {
             | Code::Unauthenticated => FailureKind::Other,
         };
         // For callers that show the message alone, the server ends it with the remedy.
-        let message = status.message().strip_suffix(remedy.as_str()).unwrap_or(status.message());
+        let message = status.message().strip_suffix(&*remedy).unwrap_or(status.message());
         let message = message.strip_suffix("; ").unwrap_or(message).to_owned();
         Failure { kind, reason, message, remedy, metadata }
     }
