@@ -6,6 +6,7 @@
 mod bench;
 mod commands;
 mod damage;
+mod demo;
 mod harness;
 mod help;
 mod import;

@@ -16,7 +16,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt as _;
 
-use super::harness::{BANK, Place, Replica, SHOP, Served, folio, free_addresses, text};
+use super::harness::{BANK, Place, Ran, Replica, SHOP, Served, folio, free_addresses, text};
 
 fn channel(address: &str) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
@@ -169,7 +169,31 @@ async fn of_three_replicas_one_leads_and_one_that_is_down_is_shown() {
     assert_eq!(answers.len(), 3);
     assert_eq!(text(&answers[leader], "/address"), gone.address);
     assert!(!text(&answers[leader], "/error").is_empty());
+    without_a_quorum(&ask, &mut cluster);
     for (_, mut served) in cluster {
         assert_eq!(served.stop(), 0, "{}", served.said());
     }
+}
+
+/// Of two replicas that are left one more goes, and comes back: what was asked meanwhile is not decided twice.
+fn without_a_quorum(ask: &dyn Fn(&[&str]) -> Ran, cluster: &mut Vec<(Place, Served)>) {
+    let open = ["account", "open", SHOP, "--asset", "USD", "--class", "liability"];
+    ask(&open).expect(0);
+    ask(&["account", "set-limits", BANK, "--floor", "unlimited"]).expect(0);
+    let (place, served) = cluster.remove(0);
+    served.signal(libc::SIGKILL);
+    drop(served);
+    let transfer = ["transfer", "--debit", BANK, "--credit", SHOP, "--amount", "4.00", "--output", "json"];
+    let alone = ask(&[&transfer[..], &["--timeout", "2s"]].concat());
+    assert!([5, 6].contains(&alone.code), "one of three decides nothing: {alone:?}");
+    let request_id = text(&alone.json(), "/request_id").to_owned();
+    ask(&["balance", SHOP, "--timeout", "1s"]).expect(5);
+    // What the replica that is left knows may be asked for by name.
+    ask(&["account", "show", SHOP, "--consistency", "stale", "--timeout", "5s"]).expect(0);
+    let replica_id = place.folder.to_string_lossy().rsplit('-').next().unwrap_or_default().to_owned();
+    let served = place.start(&["--replica-id", &replica_id]);
+    cluster.push((place, served));
+    ask(&[&transfer[..], &["--request-id", &request_id, "--timeout", "60s"]].concat()).expect(0);
+    let balance = ask(&["balance", SHOP, "--output", "json", "--timeout", "30s"]).expect(0).json();
+    assert_eq!(text(&balance, "/posted"), "4.00", "once, however often it was sent");
 }
