@@ -55,7 +55,7 @@ pub(crate) struct Connection {
     #[arg(long, global = true, env = "FOLIO_ENDPOINTS", value_delimiter = ',', default_value = "127.0.0.1:7001")]
     pub(crate) endpoints: Vec<String>,
     /// The longest that a call takes, retries included, such as 500ms or 10s.
-    #[arg(long, global = true, default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, global = true, default_value = "10s", value_parser = parse_wait)]
     pub(crate) timeout: Duration,
     /// How fresh a read must be: linearizable, stale, or at-least=INDEX.
     #[arg(long, global = true, default_value = "linearizable", value_parser = parse_consistency)]
@@ -97,6 +97,17 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => None,
     };
     milliseconds.map(Duration::from_millis).ok_or_else(problem)
+}
+
+/// The longest that a command may be told to wait or run.
+const MAX_WAIT: Duration = Duration::from_secs(86_400);
+
+/// Reads how long a command may wait or run: a day at most.
+pub(crate) fn parse_wait(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        wait if wait <= MAX_WAIT => Ok(wait),
+        _ => Err(format!("{text:?} is more than a day")),
+    }
 }
 
 #[derive(Debug, Subcommand)]

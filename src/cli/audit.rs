@@ -208,7 +208,8 @@ pub(super) async fn journal(context: &Context, args: JournalArgs) -> CliResult {
             }
         }
         if idle_since.elapsed() >= context.client.timeout() {
-            let message = format!("{}; go on with --from {}", failure.message, walk.next);
+            let address = context.client.address(endpoint);
+            let message = format!("{address} does not answer: {}; go on with --from {}", failure.message, walk.next);
             return Err(CliError::Call(Failure { kind: FailureKind::Unavailable, message, ..failure }));
         }
         endpoint = (endpoint + 1) % context.client.endpoints();

@@ -22,6 +22,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_ATTEMPT: Duration = Duration::from_secs(3);
 pub(super) const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 
+const REMEDY_OF_UNKNOWN: &str = "The outcome is not known. Repeat the same request id: it is answered as it was decided, and nothing happens twice.";
+
+/// Refuses what is not a host and a port, above all what would reach another port than was meant.
+fn check_host_and_port(address: &str) -> Result<(), &'static str> {
+    let Some((host, port)) = address.rsplit_once(':') else { return Err("it has no port") };
+    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || "/@?#".contains(c)) {
+        return Err("its host is not a name or an address");
+    }
+    match port.parse::<u16>() {
+        Ok(0) | Err(_) => Err("its port is not a number from 1 to 65535"),
+        Ok(_) => Ok(()),
+    }
+}
+
 /// What a call is for. Without an answer, a read has changed nothing, whatever became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Intent {
@@ -55,9 +69,13 @@ impl Client {
     pub fn new(config: &ClientConfig) -> Result<Client, Failure> {
         let mut endpoints = Vec::with_capacity(config.endpoints.len());
         for address in &config.endpoints {
-            let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| {
-                Failure::local(FailureKind::Malformed, format!("endpoint {address:?} is not host:port: {error}"))
-            })?;
+            let malformed = |problem: &str| {
+                let message = format!("endpoint {address:?} is not host:port, such as 127.0.0.1:7001: {problem}");
+                Failure::local(FailureKind::Malformed, message)
+            };
+            check_host_and_port(address).map_err(malformed)?;
+            let endpoint = Endpoint::from_shared(format!("http://{address}"));
+            let endpoint = endpoint.map_err(|error| malformed(&error.to_string()))?;
             let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect_lazy();
             endpoints.push((address.clone(), channel));
         }
@@ -201,10 +219,13 @@ impl Client {
             let status = match tokio::time::timeout(attempt, call(channel, request)).await {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
                 Ok(Err(status)) => status,
-                Err(_) => Status::deadline_exceeded(format!("{} did not answer in time", self.address(endpoint))),
+                Err(_) => Status::deadline_exceeded("the time is up"),
             };
             may_have_happened |= intent == Intent::Change && may_have_been_proposed(&status);
             last = Failure::from_status(&status, may_have_happened);
+            if last.reason.is_empty() {
+                last.message = format!("{} does not answer: {}", self.address(endpoint), last.message);
+            }
             if !is_retryable(&status) {
                 return Err(last);
             }
@@ -214,6 +235,9 @@ impl Client {
         }
         if may_have_happened {
             last.kind = FailureKind::Unknown;
+            if last.remedy.is_empty() {
+                last.remedy = REMEDY_OF_UNKNOWN.into();
+            }
         }
         Err(last)
     }

@@ -74,7 +74,7 @@ fn timeless(ran: &Ran, part: &str) -> String {
 /// Asks for everything. A question that is not answered ends it.
 fn ask(place: &Place) -> Result<Acknowledged, Ran> {
     let question = |args: &[&str]| {
-        let ran = place.folio(&[args, &["--output", "json", "--timeout", "3s"]].concat());
+        let ran = place.folio(&[args, &["--output", "json", "--timeout", "10s"]].concat());
         if ran.code == 0 { Ok(ran) } else { Err(ran) }
     };
     Ok(Acknowledged {

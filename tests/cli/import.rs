@@ -167,7 +167,7 @@ fn an_import_cut_off_by_a_crash_is_finished_by_running_it_again() {
     let path = file(replica.temporary.path(), "payments.jsonl", &payments(transfers));
     let path = path.to_str().unwrap().to_owned();
     let endpoint = replica.place.address.clone();
-    let command = ["import", &path, "--batch", "20", "--timeout", "1s", "--output", "json", "--endpoints", &endpoint];
+    let command = ["import", &path, "--batch", "5", "--timeout", "1s", "--output", "json", "--endpoints", &endpoint];
     let cut_off = std::thread::scope(|scope| {
         let import = scope.spawn(|| folio(&command));
         let began = std::time::Instant::now();

@@ -17,7 +17,11 @@ fn where_nobody_listens_it_is_unavailable_and_nothing_happened() {
         &["trial-balance"],
     ] {
         let ran = folio(&[command, &["--endpoints", &endpoints, "--timeout", "300ms"]].concat()).expect(5);
-        assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{command:?}: {ran:?}");
+        assert_eq!(ran.stdout, "", "{command:?}: {ran:?}");
+        assert!(
+            ran.stderr.contains(&nobody) || ran.stderr.contains(&nor_here),
+            "{command:?} does not say who: {ran:?}"
+        );
     }
     let transfer = ["transfer", "--debit", BANK, "--credit", ALICE, "--amount", "1.00", "--output", "json"];
     let began = Instant::now();
@@ -34,6 +38,7 @@ fn a_replica_that_hangs_leaves_the_outcome_unknown_until_the_request_is_repeated
     let transfer = ["transfer", "--debit", BANK, "--credit", ALICE, "--amount", "25.00", "--output", "json"];
     let began = Instant::now();
     let ran = replica.folio(&[&transfer[..], &["--timeout", "1s"]].concat()).expect(6);
+    let ran = ran.says(&[&replica.place.address, "does not answer", "Repeat the same request id"]);
     assert!(began.elapsed() < Duration::from_secs(5), "a call ends within its time: {:?}", began.elapsed());
     let request_id = text(&ran.json(), "/request_id").to_owned();
     // A question changes nothing, so there is nothing unknown about it.

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::args::{Connection, Output, parse_duration};
+use super::args::{Connection, Output, parse_wait};
 use super::{CliError, CliResult, output};
 use crate::client::{Client, ClientConfig};
 use book::{Accounts, Turnover, amount_text};
@@ -54,10 +54,10 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) in_flight: u16,
     /// How long it is measured.
-    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, default_value = "10s", value_parser = parse_wait)]
     pub(super) duration: Duration,
     /// How long the same load runs before it is measured.
-    #[arg(long, default_value = "2s", value_parser = parse_duration)]
+    #[arg(long, default_value = "2s", value_parser = parse_wait)]
     pub(super) warm_up: Duration,
     /// Accounts that the money moves among.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
