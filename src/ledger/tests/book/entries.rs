@@ -1,6 +1,6 @@
 //! The entry's bytes: they round-trip, and damage is refused; what comes out of `apply` has canonical bytes.
 
-use ledger::entry::{EntryError, decode_command, encode_command};
+use ledger::entry::{EntryError, check_commands, decode_command, encode_command};
 use ledger::limits::{MAX_EXPIRIES_PER_STEP, RULES_VERSION};
 use ledger::{Command, Entry, EntryWriter, LogTime, Operation, Stop, TransactionState, apply};
 
@@ -168,6 +168,17 @@ fn what_the_book_keeps_has_canonical_bytes() {
 
 const GOLDEN_LENGTH: usize = 5_557;
 const GOLDEN_HASH: u64 = 17_933_882_440_508_598_832;
+
+#[test]
+fn forwarded_commands_are_exactly_as_many_as_they_say() {
+    let bytes: Vec<u8> = [cancel("t1"), cancel("t2")].iter().flat_map(|one| encode_command(one).unwrap()).collect();
+    assert_eq!(check_commands(&bytes, 2), Ok(()));
+    assert_eq!(check_commands(&[], 0), Ok(()));
+    let longer = [bytes.as_slice(), &[0]].concat();
+    for (bytes, count) in [(&bytes[..], 1), (&bytes, 3), (&bytes[..bytes.len() - 1], 2), (&longer, 2), (&[], 1)] {
+        assert_eq!(check_commands(bytes, count), Err(EntryError::Malformed), "{count} in {} bytes", bytes.len());
+    }
+}
 
 /// One book with `count` holds that end at the same instant.
 fn holds(count: u64) -> Book {
