@@ -31,7 +31,7 @@ pub struct Command {
 }
 
 /// How a command names an account: the leader resolves names that it finds in its book to numbers before it proposes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AccountRef {
     /// Resolved.
     Number(AccountNumber),

@@ -5,13 +5,12 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Floor, Side};
 use crate::amount::Amount;
-use crate::command::{AccountRef, Command, Details, Metadata, Operation, Posting};
+use crate::command::{Command, Details, Metadata, Operation, Posting};
 use crate::limits::{
     MAX_BATCH_COMMANDS, MAX_METADATA_KEY_BYTES, MAX_METADATA_PAIRS, MAX_METADATA_VALUE_BYTES, MAX_POSTINGS,
     MAX_PRINCIPAL_BYTES, MAX_REFERENCE_BYTES, MAX_TIMEOUT_NS, MIN_POSTINGS,
@@ -179,35 +178,4 @@ fn check_atomic(batch: &Command, items: &[Command]) -> Checked {
         check(item).map_err(within)?;
     }
     Ok(())
-}
-
-impl PartialOrd for AccountRef {
-    fn partial_cmp(&self, other: &AccountRef) -> Option<core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for AccountRef {
-    fn cmp(&self, other: &AccountRef) -> core::cmp::Ordering {
-        use core::cmp::Ordering::{Greater, Less};
-        match (self, other) {
-            (AccountRef::Number(left), AccountRef::Number(right)) => left.cmp(right),
-            (AccountRef::Number(_), AccountRef::Name(_)) => Less,
-            (AccountRef::Name(_), AccountRef::Number(_)) => Greater,
-            (AccountRef::Name(left), AccountRef::Name(right)) => left.cmp(right),
-        }
-    }
-}
-
-/// Every violation of a batch's items would flood a caller: at most this many are reported at once.
-pub const MAX_REPORTED_VIOLATIONS: usize = 32;
-
-/// Checks many commands and returns the violations with their positions, at most [`MAX_REPORTED_VIOLATIONS`].
-pub fn check_all(commands: &[Command]) -> Vec<(usize, Violation)> {
-    commands
-        .iter()
-        .enumerate()
-        .filter_map(|(position, command)| check(command).err().map(|found| (position, found)))
-        .take(MAX_REPORTED_VIOLATIONS)
-        .collect()
 }

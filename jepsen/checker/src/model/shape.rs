@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::amount;
 use crate::history::{AtomicBatch, CeilingChange, Command, Details, FloorText, Id, Posting, Reason, Write};
 
-/// A year of 365 days and a quarter.
-const YEAR_NS: u64 = 31_557_600_000_000_000;
+/// A year of 365 days.
+const YEAR_NS: u64 = 31_536_000_000_000_000;
 
 fn when(right: bool) -> Result<(), Reason> {
     if right { Ok(()) } else { Err(Reason::InvalidArgument) }

@@ -1,7 +1,7 @@
 //! What is well formed, where no script can say it: many commands at once, and batches within batches.
 
 use ledger::limits::{MAX_BATCH_COMMANDS, MAX_TIMEOUT_NS};
-use ledger::shape::{MAX_REPORTED_VIOLATIONS, check, check_all};
+use ledger::shape::check;
 use ledger::{Command, Entry, LogTime, Operation, Outcome, Rejection, apply};
 
 use crate::harness::request_id;
@@ -40,19 +40,6 @@ fn a_batch_holds_at_most_8192_commands() {
 fn the_longest_timeout_is_ten_years() {
     assert_eq!(MAX_TIMEOUT_NS, 315_360_000_000_000_000);
     assert_eq!(ledger::limits::MAX_REQUEST_BYTES, 2_097_152);
-}
-
-#[test]
-fn violations_are_reported_with_their_positions_and_not_too_many() {
-    let good = numbered(1, "cancel t1");
-    let bad = numbered(2, "post p1 debit a 1.00");
-    assert_eq!(check_all(&[]), []);
-    assert_eq!(check_all(std::slice::from_ref(&good)), []);
-    let found = check_all(&[good.clone(), bad.clone(), good.clone(), bad.clone()]);
-    assert_eq!(found.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [1, 3]);
-    assert!(found.iter().all(|(_, violation)| violation.field == "postings"));
-    let many = vec![bad; MAX_REPORTED_VIOLATIONS + 1];
-    assert_eq!(check_all(&many).len(), 32);
 }
 
 /// Names and numbers are different things until the book has been asked.
