@@ -131,11 +131,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> CliResult {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("folio")
-        .build()
-        .map_err(|error| CliError::General(format!("no async runtime: {error}")))?;
+    let runtime = if let Verb::Bench(args) = &arguments.verb {
+        args.runtime()
+    } else {
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("folio").build()
+    };
+    let runtime = runtime.map_err(|error| CliError::General(format!("no async runtime: {error}")))?;
     let output = arguments.output;
     let context = || Context::new(&arguments.connection, output);
     match arguments.verb {

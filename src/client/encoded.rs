@@ -3,6 +3,8 @@
 //! A batch is some hundred kilobytes of small strings: copying it as messages for every attempt would cost more than the call. It never looks into a message
 //! and never changes one.
 
+use std::future::Future;
+
 use bytes::{BufMut as _, Bytes};
 use prost::Message;
 use tonic::Status;
@@ -13,6 +15,7 @@ use tonic_prost::{ProstCodec, ProstDecoder};
 
 use super::connection::{Client, Intent, MAX_RESPONSE_BYTES};
 use super::failure::{Failure, FailureKind};
+use super::plain::{BatchVerdicts, EncodedBatch, PlainCommand};
 use crate::proto::v1;
 use crate::proto::v1::command::Operation;
 
@@ -48,7 +51,7 @@ impl<R: Message + Default + 'static> Codec for EncodedCodec<R> {
 }
 
 /// The method that takes an operation by itself, and the operation's bytes.
-fn single(operation: &Operation) -> (&'static str, Vec<u8>) {
+pub(super) fn single(operation: &Operation) -> (&'static str, Vec<u8>) {
     match operation {
         Operation::RegisterAsset(message) => ("/folio.v1.LedgerService/RegisterAsset", message.encode_to_vec()),
         Operation::OpenAccount(message) => ("/folio.v1.LedgerService/OpenAccount", message.encode_to_vec()),
@@ -90,6 +93,30 @@ impl Client {
         // Every reply's first field is its decision; the others are left out by decoding the one that has no others.
         let reply: v1::ConfirmTransactionResponse = self.encoded(path, Bytes::from(bytes)).await?;
         Ok(reply.decision.unwrap_or_default())
+    }
+
+    /// Executes one plain command by its own method and tells where it was decided.
+    ///
+    /// # Errors
+    /// As [`Client::command`].
+    pub fn plain<'a>(
+        &'a self,
+        command: &PlainCommand<'_>,
+    ) -> impl Future<Output = Result<v1::Decision, Failure>> + Send + use<'a> {
+        // Written before the first wait, so that what is awaited borrows none of the caller's texts.
+        let (path, bytes) = (command.path(), command.encode());
+        async move {
+            let reply: v1::ConfirmTransactionResponse = self.encoded(path, bytes).await?;
+            Ok(reply.decision.unwrap_or_default())
+        }
+    }
+
+    /// Executes a written batch and tells what became of each command; see [`Client::batch`].
+    ///
+    /// # Errors
+    /// As [`Client::batch`].
+    pub async fn plain_batch(&self, batch: EncodedBatch) -> Result<BatchVerdicts, Failure> {
+        self.encoded("/folio.v1.LedgerService/ExecuteBatch", batch.bytes).await
     }
 
     async fn encoded<R: Message + Default + 'static>(&self, path: &'static str, bytes: Bytes) -> Result<R, Failure> {

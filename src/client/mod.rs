@@ -6,6 +6,8 @@
 mod connection;
 mod encoded;
 mod failure;
+mod plain;
 
 pub use connection::{Client, ClientConfig};
 pub use failure::{Failure, FailureKind};
+pub use plain::{BatchVerdicts, BatchWriter, EncodedBatch, PlainCommand, Repetition, Verdict};

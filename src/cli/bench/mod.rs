@@ -4,44 +4,69 @@
 //! from the cluster that it can measure itself.
 
 mod book;
+mod counts;
+mod numbers;
 mod pace;
+mod progress;
+mod read;
+mod report;
+mod round;
 mod work;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use indicatif::ProgressBar;
-use serde_json::{Value, json};
 
 use super::args::{Connection, Output, parse_wait};
-use super::{CliError, CliResult, output};
+use super::{CliError, CliResult};
 use crate::client::{Client, ClientConfig};
 use book::{Accounts, Turnover, amount_text};
-use pace::Schedule;
-use work::{Counts, Worker};
+use counts::Counts;
+use round::Rounds;
+
+/// What counts the whole book may take longer than a transfer may.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is done to each transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Mode {
     /// Booked in one step.
     Transfer,
-    /// Tried and confirmed; one in ten is cancelled instead.
+    /// Tried and confirmed; some are cancelled instead, see --cancel-percent.
     Tcc,
     /// Half of them booked in one step, half tried.
     Mixed,
+    /// Nothing is written: the clients read.
+    Read,
+}
+
+/// What readers read, linearizable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReadKind {
+    /// The balance of an account, any of them.
+    Balance,
+    /// A page of 100 lines of the statement of an account, any of the hot ones if there are any, from any moment of its life on.
+    Statement,
 }
 
 /// `folio bench`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "A unit of work is one batch of transfers: one call, or with holds two (try, then confirm). A batch of 1 is sent as a
-single unary call. Latencies are those of units, from when each began, or with --rate from when it was due.
+single unary call. Latencies are those of units, from when each began, or with --rate from when it was due. With holds,
+pairs/s are transfers tried and confirmed; what was cancelled is not among them. The calls of writers go to the leader,
+those of readers to all replicas in turn.
 
 Examples:
   folio bench --clients 4 --batch 1000                       throughput
+  folio bench --clients 1 --batch 8190 --rounds 5            the same at its most, five times: median and spread
   folio bench --clients 64 --batch 1                         single calls from 64 clients
-  folio bench --clients 64 --batch 1 --rate 4000 --mode tcc  an open loop: 4000 transfers a second, whatever the cluster does"
+  folio bench --clients 64 --batch 1 --hot-accounts 2        two accounts take part in everything
+  folio bench --clients 64 --batch 1 --rate 4000 --mode tcc  an open loop: 4000 transfers a second, whatever the cluster does
+  folio bench --clients 1 --batch 8190 --readers 16          balances read while writes run at full speed
+  folio bench --mode read --clients 64 --rate 10000          10000 linearizable balances a second
+  folio bench --mode read --read statement --hot-accounts 1 --fill 1000000
+                                                             pages of the statement of an account with a million postings"
 )]
 pub(crate) struct BenchArgs {
     /// Concurrent clients, each with connections of its own.
@@ -53,21 +78,73 @@ pub(crate) struct BenchArgs {
     /// Units of work that each client has in flight.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) in_flight: u16,
-    /// How long it is measured.
+    /// How long each round is measured.
     #[arg(long, default_value = "10s", value_parser = parse_wait)]
     pub(super) duration: Duration,
-    /// How long the same load runs before it is measured.
+    /// How long the same load runs before each round is measured.
     #[arg(long, default_value = "2s", value_parser = parse_wait)]
     pub(super) warm_up: Duration,
+    /// Rounds over the same accounts; of several, the median and the spread are told.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub(super) rounds: u16,
     /// Accounts that the money moves among.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub(super) accounts: u32,
+    /// One side of every transfer is on one of so many hot accounts, the other on any of the rest [default: both on any].
+    #[arg(long, value_name = "ACCOUNTS", default_value_t = 0, hide_default_value = true)]
+    pub(super) hot_accounts: u32,
+    /// Transfers booked in batches of 8190 before the first round, rounded up to whole batches.
+    #[arg(long, value_name = "TRANSFERS", default_value_t = 0, hide_default_value = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
+    pub(super) fill: u64,
+    /// Goes on with the accounts of an earlier run, named as its report did, with the same --accounts.
+    #[arg(long, value_name = "RUN")]
+    pub(super) reuse: Option<String>,
     /// What is done to each transfer.
     #[arg(long, value_enum, default_value_t = Mode::Transfer)]
     pub(super) mode: Mode,
-    /// Transfers a second of an open loop, shared by all clients [default: a closed loop, as fast as it goes].
+    /// How many of a hundred holds are cancelled instead of confirmed.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(super) cancel_percent: u8,
+    /// Transfers a second of an open loop, shared by all clients; in mode read, reads [default: a closed loop, as fast as it goes].
     #[arg(long, value_name = "TRANSFERS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) rate: Option<u32>,
+    /// Readers beside the writers, each with connections of its own.
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u16).range(0..=1_024))]
+    pub(super) readers: u16,
+    /// What readers read.
+    #[arg(long, value_enum, default_value_t = ReadKind::Balance)]
+    pub(super) read: ReadKind,
+    /// Reads a second of an open loop, shared by all readers [default: a closed loop].
+    #[arg(long, value_name = "READS", requires = "readers")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) read_rate: Option<u32>,
+    /// Threads of this program. One is enough for two cores: handing over between threads costs more than it gains.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(super) threads: u16,
+}
+
+impl BenchArgs {
+    /// The runtime that a run is to have: with one thread nothing is ever handed to another.
+    pub(super) fn runtime(&self) -> std::io::Result<tokio::runtime::Runtime> {
+        match self.threads {
+            1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+            threads => tokio::runtime::Builder::new_multi_thread().worker_threads(threads.into()).enable_all().build(),
+        }
+    }
+
+    fn check(&self) -> CliResult {
+        let problem = if self.duration.is_zero() {
+            "--duration is zero; measure for a second at least".to_owned()
+        } else if self.hot_accounts >= self.accounts {
+            format!("--hot-accounts {} leaves none of {} for the other side", self.hot_accounts, self.accounts)
+        } else if self.mode == Mode::Read && self.readers > 0 {
+            "in --mode read all clients are readers; leave --readers out".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(CliError::Usage(problem))
+    }
 }
 
 /// What was found on the book.
@@ -77,71 +154,62 @@ struct Proof {
     is_balanced: bool,
 }
 
-fn connect(connection: &Connection) -> CliResult<Client> {
-    Ok(Client::new(&ClientConfig { endpoints: connection.endpoints.clone(), timeout: connection.timeout })?)
+fn connect(connection: &Connection, timeout: Duration) -> CliResult<Client> {
+    Ok(Client::new(&ClientConfig { endpoints: connection.endpoints.clone(), timeout })?)
+}
+
+/// The endpoint whose replica says that it leads; the first if none does.
+async fn leader(client: &Client) -> usize {
+    for endpoint in 0..client.endpoints() {
+        if client.status(endpoint).await.is_ok_and(|status| status.role == "leader") {
+            return endpoint;
+        }
+    }
+    0
 }
 
 /// Runs the load and checks the book.
 pub(super) async fn run(connection: &Connection, args: BenchArgs, shape: Output) -> CliResult {
-    if args.duration.is_zero() {
-        return Err(CliError::Usage("--duration is zero; measure for a second at least".to_owned()));
-    }
-    let client = connect(connection)?;
+    args.check()?;
+    let client = connect(connection, connection.timeout.max(PATIENCE))?;
+    client.prefer(leader(&client).await);
     // A run's name and the ids of its requests come from here; what the workers do with the numbers after that repeats.
-    let run = uuid::Uuid::new_v4();
-    let name = run.simple().to_string().chars().take(12).collect::<String>();
-    let accounts = Arc::new(Accounts::open(&client, &name, args.accounts).await?);
-    let units_per_second = args.rate.map(|rate| f64::from(rate) / f64::from(args.batch));
-    let schedule = Arc::new(Schedule::new(args.warm_up, args.duration, units_per_second));
-    let mut workers = tokio::task::JoinSet::new();
-    let (mut seed, _) = run.as_u64_pair();
-    for _ in 0..args.clients {
-        let client = Arc::new(connect(connection)?);
-        for _ in 0..args.in_flight {
-            // Streams of numbers that begin 2⁴⁰ steps apart do not meet within a run.
-            seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(1 << 40));
-            let worker = Worker::new(&args, Arc::clone(&client), Arc::clone(&accounts), Arc::clone(&schedule), seed)?;
-            workers.spawn(worker.run());
+    let id = uuid::Uuid::new_v4();
+    let fresh = id.simple().to_string().chars().take(12).collect::<String>();
+    let (name, accounts) = match args.reuse.clone() {
+        Some(earlier) => {
+            let accounts = Accounts::reuse(&client, &earlier, args.accounts).await?;
+            (earlier, accounts)
         }
+        None => {
+            let accounts = Accounts::open(&client, &fresh, args.accounts).await?;
+            (fresh, accounts)
+        }
+    };
+    let (seed, _) = id.as_u64_pair();
+    let mut rounds = Rounds::new(connection, &args, &accounts, seed);
+    let mut total = Counts::new()?;
+    if args.fill > 0 {
+        let filled = rounds.fill(&client).await?;
+        total.add_unmeasured(&filled)?;
     }
-    let bar = progress(args.warm_up + args.duration);
-    let mut counts = Counts::new()?;
-    while let Some(result) = workers.join_next().await {
-        counts.add(&result.map_err(|error| CliError::General(format!("a worker failed: {error}")))??);
+    let since = accounts.opened_at(&client).await?;
+    let mut done = Vec::with_capacity(args.rounds.into());
+    for number in 1..=args.rounds {
+        let round = rounds.run(&client, number, since).await?;
+        total.add(&round.counts);
+        done.push(round);
     }
-    bar.finish_and_clear();
-    let mut never_begun = 0;
-    for waited in schedule.never_begun() {
-        counts.record(waited);
-        never_begun += 1;
-    }
-    let proof = prove(&client, &accounts, &counts).await?;
-    report(&args, shape, &name, &counts, never_begun, &proof)?;
+    let proof = prove(&client, &accounts, &total).await?;
+    report::report(&args, shape, &name, &total, &done, &proof)?;
     if proof.is_on_book && proof.is_balanced {
         return Ok(());
     }
     Err(CliError::Verification(format!(
         "the accepted amount is {} and the book says {}, or the trial balance is not zero",
-        amount_text(counts.booked_minor),
+        amount_text(total.booked_minor),
         amount_text(proof.turnover.debits)
     )))
-}
-
-/// A bar that follows the time.
-fn progress(total: Duration) -> ProgressBar {
-    let seconds = total.as_secs().max(1);
-    let bar = ProgressBar::new(seconds).with_message("running");
-    let shown = bar.clone();
-    tokio::spawn(async move {
-        for _ in 0..seconds {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            if shown.is_finished() {
-                return;
-            }
-            shown.inc(1);
-        }
-    });
-    bar
 }
 
 async fn prove(client: &Client, accounts: &Accounts, counts: &Counts) -> CliResult<Proof> {
@@ -152,74 +220,4 @@ async fn prove(client: &Client, accounts: &Accounts, counts: &Counts) -> CliResu
     let is_settled = turnover.pending == 0 || counts.unknown + counts.unavailable > 0;
     let is_on_book = (least..=most).contains(&turnover.debits) && turnover.debits == turnover.credits && is_settled;
     Ok(Proof { turnover, is_on_book, is_balanced: book::is_balanced(client).await? })
-}
-
-fn milliseconds(microseconds: u64) -> f64 {
-    // Latencies are below ten minutes, far within what a float holds exactly.
-    microseconds as f64 / 1_000.0
-}
-
-fn latencies(counts: &Counts) -> Value {
-    let at = |quantile: f64| milliseconds(counts.latency_us.value_at_quantile(quantile));
-    json!({
-        "p50": at(0.5),
-        "p90": at(0.9),
-        "p99": at(0.99),
-        "p99.9": at(0.999),
-        "max": milliseconds(counts.latency_us.max()),
-        "mean": counts.latency_us.mean() / 1_000.0,
-    })
-}
-
-fn report(args: &BenchArgs, shape: Output, run: &str, counts: &Counts, never_begun: u64, proof: &Proof) -> CliResult {
-    let rate = counts.measured as f64 / args.duration.as_secs_f64();
-    let latency = latencies(counts);
-    let refused: u64 = counts.refused.values().sum();
-    let mode = args.mode.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-    let value = json!({
-        "run": run,
-        "mode": mode,
-        "loop": if args.rate.is_some() { "open" } else { "closed" },
-        "rate": args.rate,
-        "clients": args.clients,
-        "in_flight": args.in_flight,
-        "batch": args.batch,
-        "accounts": args.accounts,
-        "duration_seconds": args.duration.as_secs_f64(),
-        "transfers": counts.measured,
-        "transfers_per_second": rate,
-        "units": counts.latency_us.len(),
-        "units_never_begun": never_begun,
-        "latency_ms": latency,
-        "booked": counts.booked,
-        "cancelled": counts.cancelled,
-        "rejected": refused,
-        "rejected_by_reason": counts.refused,
-        "replayed": counts.replayed,
-        "unknown": counts.unknown,
-        "unavailable": counts.unavailable,
-        "accepted_amount": amount_text(counts.booked_minor),
-        "amount_on_book": amount_text(proof.turnover.debits),
-        "asset": book::ASSET,
-        "accepted_is_on_book": proof.is_on_book,
-        "trial_balance_zero": proof.is_balanced,
-    });
-    let at = |name: &str| latency.get(name).and_then(Value::as_f64).map(|ms| format!("{ms:.2}")).unwrap_or_default();
-    let quantiles = ["p50", "p90", "p99", "p99.9", "max"].map(|name| format!("{name} {}", at(name))).join("  ");
-    let pairs = [
-        ("transfers/s", format!("{rate:.0}  ({} in {:?})", counts.measured, args.duration)),
-        ("latency, ms", format!("{quantiles}  ({} units of {} transfers)", counts.latency_us.len(), args.batch)),
-        ("never begun", never_begun.to_string()),
-        ("booked", format!("{} with the warm-up", counts.booked)),
-        ("cancelled", counts.cancelled.to_string()),
-        ("rejected", refused.to_string()),
-        ("replayed", counts.replayed.to_string()),
-        ("unknown", counts.unknown.to_string()),
-        ("unavailable", counts.unavailable.to_string()),
-        ("accepted", format!("{} {}", amount_text(counts.booked_minor), book::ASSET)),
-        ("on the book", format!("{} {}", amount_text(proof.turnover.debits), book::ASSET)),
-        ("as accepted", if proof.is_on_book { "yes" } else { "no" }.to_owned()),
-        ("trial balance zero", if proof.is_balanced { "yes" } else { "no" }.to_owned()),
-    ];
-    output::pairs(shape, &pairs, &value)
 }

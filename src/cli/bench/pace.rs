@@ -1,10 +1,25 @@
 //! When each unit of work is due. In a closed loop that is when the worker is free; in an open loop the schedule alone decides, and a unit that starts late because the cluster was slow is
 //! measured from when it was due, or a stall would hide the very requests that it delayed.
+//! The timer wakes at whole milliseconds, later rather than earlier, and what it adds is counted as well: an open loop shows latencies up to a millisecond too long, never too short.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+/// The longest that a counted load may take.
+const MAX_COUNTED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What decides when the next unit begins.
+#[derive(Debug, Clone, Copy)]
+enum Pace {
+    /// The answer to the one before.
+    Closed,
+    /// The clock: so much time between two.
+    Open(Duration),
+    /// The answer to the one before, until there were so many.
+    Counted(u64),
+}
 
 /// When units are due.
 #[derive(Debug)]
@@ -12,8 +27,7 @@ pub(super) struct Schedule {
     begin: Instant,
     measured_from: Instant,
     end: Instant,
-    /// Between two units of an open loop.
-    interval: Option<Duration>,
+    pace: Pace,
     next: AtomicU64,
 }
 
@@ -31,8 +45,21 @@ impl Schedule {
     pub(super) fn new(warm_up: Duration, duration: Duration, units_per_second: Option<f64>) -> Schedule {
         let begin = Instant::now();
         let measured_from = begin + warm_up;
-        let interval = units_per_second.map(|rate| Duration::from_secs_f64(1.0 / rate));
-        Schedule { begin, measured_from, end: measured_from + duration, interval, next: AtomicU64::new(0) }
+        let open = |rate: f64| Pace::Open(Duration::from_secs_f64(1.0 / rate));
+        let pace = units_per_second.map_or(Pace::Closed, open);
+        Schedule { begin, measured_from, end: measured_from + duration, pace, next: AtomicU64::new(0) }
+    }
+
+    /// A schedule of so many units, one after the other, that begins now.
+    pub(super) fn counted(units: u64) -> Schedule {
+        let begin = Instant::now();
+        let pace = Pace::Counted(units);
+        Schedule { begin, measured_from: begin, end: begin + MAX_COUNTED, pace, next: AtomicU64::new(0) }
+    }
+
+    /// How many units of a counted load were begun.
+    pub(super) fn begun(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
     }
 
     /// Whether a moment lies within what is measured.
@@ -42,9 +69,16 @@ impl Schedule {
 
     /// Waits for the next unit; none once the time is over.
     pub(super) async fn next(&self) -> Option<Due> {
-        let at = match self.interval {
-            None => Instant::now(),
-            Some(interval) => {
+        let at = match self.pace {
+            Pace::Closed => Instant::now(),
+            Pace::Counted(units) => {
+                if self.next.fetch_add(1, Ordering::Relaxed) >= units {
+                    self.next.fetch_sub(1, Ordering::Relaxed);
+                    return None;
+                }
+                Instant::now()
+            }
+            Pace::Open(interval) => {
                 let at = self.due(interval, self.next.fetch_add(1, Ordering::Relaxed));
                 if at < self.end {
                     tokio::time::sleep_until(at).await;
@@ -53,7 +87,7 @@ impl Schedule {
             }
         };
         let is_over = at >= self.end || Instant::now() >= self.end;
-        if is_over && self.interval.is_some() && at < self.end {
+        if is_over && matches!(self.pace, Pace::Open(_)) && at < self.end {
             // Due, but the cluster was too slow for it to begin: it stays among those never begun.
             self.next.fetch_sub(1, Ordering::Relaxed);
         }
@@ -63,7 +97,10 @@ impl Schedule {
     /// The units of an open loop that were due and never begun: how long each had waited at the end.
     pub(super) fn never_begun(&self) -> impl Iterator<Item = Duration> {
         let first = self.next.load(Ordering::Relaxed);
-        let due = move |number| self.interval.map(|interval| self.due(interval, number)).filter(|at| *at < self.end);
+        let due = move |number| match self.pace {
+            Pace::Open(interval) => Some(self.due(interval, number)).filter(|at| *at < self.end),
+            Pace::Closed | Pace::Counted(_) => None,
+        };
         (first..).map_while(due).filter(|at| *at >= self.measured_from).map(|at| self.end - at)
     }
 
@@ -114,6 +151,16 @@ mod tests {
         assert!(schedule.next().await.is_none());
         assert!(schedule.next().await.is_none());
         assert_eq!(schedule.never_begun().collect::<Vec<_>>(), [ms(750), ms(500), ms(250)]);
+    }
+
+    #[tokio::test]
+    async fn a_counted_load_ends_after_so_many_units() {
+        let schedule = Schedule::counted(3);
+        for _ in 0..3 {
+            assert!(schedule.next().await.is_some());
+        }
+        assert!(schedule.next().await.is_none() && schedule.next().await.is_none());
+        assert_eq!((schedule.begun(), schedule.never_begun().count()), (3, 0));
     }
 
     #[tokio::test]

@@ -1,66 +1,81 @@
-//! One worker of the load: it has one unit of work in flight at a time, writes every command into the same messages again and counts the answers.
+//! One worker of the load: it has one unit of work in flight at a time, writes every batch into the same memory again and counts the answers.
 //!
-//! A unit is a batch of transfers. Those that go by try and confirm take a second call, which resolves what the first reserved; one in ten is cancelled instead.
+//! A unit is a batch of transfers. Those that go by try and confirm take a second call, which resolves what the first reserved; some are cancelled instead, if that is asked for.
+//! It shares two cores with what it measures, so it does nothing for a transfer that it could do for a batch.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use tokio::time::Instant;
-use uuid::Builder;
+use uuid::Uuid;
 
 use super::book::Accounts;
+use super::counts::{Answer, Counts};
+use super::numbers::{Digits, NumberedName, Numbers};
 use super::pace::Schedule;
 use super::{BenchArgs, Mode};
 use crate::cli::{CliError, CliResult};
-use crate::client::{Client, Failure, FailureKind};
-use crate::proto::v1::command::Operation;
-use crate::proto::v1::{self, Side};
+use crate::client::{BatchWriter, Client, PlainCommand};
 
-/// How long a hold of the run lasts if nobody resolves it, in seconds.
-const HOLD_SECONDS: i64 = 600;
+/// How long a hold of the run lasts if nobody resolves it.
+const HOLD_SECONDS: u32 = 600;
 /// The largest amount, in minor units.
 const MAX_MINOR: u64 = 9_999;
-/// The longest latency that is told apart: ten minutes, in microseconds.
-const MAX_LATENCY_US: u64 = 600_000_000;
 
-/// An empty histogram of microseconds, three digits precise.
-pub(super) fn histogram() -> CliResult<Histogram<u64>> {
-    Histogram::new_with_bounds(1, MAX_LATENCY_US, 3)
-        .map_err(|error| CliError::General(format!("no histogram can be made: {error}")))
+/// What a load does.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    pub(super) mode: Mode,
+    pub(super) batch: u16,
+    /// One side of every transfer is on one of the first so many accounts; 0: on any.
+    pub(super) hot_accounts: u32,
+    /// How many of a hundred holds are cancelled instead of confirmed.
+    pub(super) cancel_percent: u8,
 }
 
-/// Numbers that need not be secret, only spread (SplitMix64).
-struct Spread(u64);
-
-impl Spread {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+impl Load {
+    /// What the arguments ask for.
+    pub(super) fn of(args: &BenchArgs) -> Load {
+        Load {
+            mode: args.mode,
+            batch: args.batch,
+            hot_accounts: args.hot_accounts,
+            cancel_percent: args.cancel_percent,
+        }
     }
 
-    /// Below a bound that is small against 2⁶⁴, so that no value is noticeably likelier.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+    /// What becomes of a transfer.
+    fn course(&self, number: u64) -> Course {
+        let (is_tried, holds_before) = match self.mode {
+            Mode::Transfer | Mode::Read => (false, 0),
+            Mode::Tcc => (true, number),
+            Mode::Mixed => (number % 2 == 1, number / 2),
+        };
+        if !is_tried {
+            return Course::Transfer;
+        }
+        // Spread evenly: so many of any hundred holds in a row.
+        let due = |holds: u64| holds * u64::from(self.cancel_percent) / 100;
+        match due(holds_before + 1) > due(holds_before) {
+            true => Course::Cancel,
+            false => Course::Confirm,
+        }
     }
 
-    fn write_id(&mut self, target: &mut String) {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.next().to_be_bytes());
-        bytes[8..].copy_from_slice(&self.next().to_be_bytes());
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        write(target, Builder::from_random_bytes(bytes).into_uuid().hyphenated().encode_lower(&mut text));
+    /// The accounts of a transfer: which is debited and which is credited. They differ.
+    fn sides(&self, numbers: &mut Numbers, accounts: u64) -> (u64, u64) {
+        let hot = u64::from(self.hot_accounts);
+        if hot == 0 {
+            let debit = numbers.below(accounts);
+            // Another one than the first: a step of at least one around the circle.
+            return (debit, (debit + 1 + numbers.below(accounts - 1)) % accounts);
+        }
+        let busy = numbers.below(hot);
+        let other = hot + numbers.below(accounts - hot);
+        match numbers.below(2) {
+            0 => (busy, other),
+            _ => (other, busy),
+        }
     }
-}
-
-/// Replaces a text without a new allocation where it fits.
-fn write(target: &mut String, text: &str) {
-    target.clear();
-    target.push_str(text);
 }
 
 /// What becomes of one transfer.
@@ -74,349 +89,219 @@ enum Course {
     Cancel,
 }
 
-impl Course {
-    fn of(mode: Mode, number: u64) -> Course {
-        let is_tried = match mode {
-            Mode::Transfer => false,
-            Mode::Tcc => true,
-            Mode::Mixed => number % 2 == 1,
-        };
-        // Divided by two, so that mixed runs cancel as well: their tries have odd numbers.
-        match (is_tried, number / 2 % 10) {
-            (false, _) => Course::Transfer,
-            (true, 9) => Course::Cancel,
-            (true, _) => Course::Confirm,
-        }
-    }
-}
-
-/// How a command was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Accepted,
-    Refused,
-    /// It may have happened.
-    Unknown,
-    /// It cannot have happened.
-    Unavailable,
-}
-
-/// What a worker counted.
-#[derive(Debug)]
-pub(super) struct Counts {
-    /// Transfers booked, warm-up included, and their amount in minor units.
-    pub(super) booked: u64,
-    pub(super) booked_minor: u128,
-    /// Transfers whose last answer came while it was measured.
-    pub(super) measured: u64,
-    pub(super) cancelled: u64,
-    pub(super) refused: BTreeMap<String, u64>,
-    pub(super) unknown: u64,
-    /// What may be on the book besides.
-    pub(super) unknown_minor: u128,
-    pub(super) unavailable: u64,
-    pub(super) replayed: u64,
-    pub(super) latency_us: Histogram<u64>,
-}
-
-impl Counts {
-    pub(super) fn new() -> CliResult<Counts> {
-        Ok(Counts {
-            booked: 0,
-            booked_minor: 0,
-            measured: 0,
-            cancelled: 0,
-            refused: BTreeMap::new(),
-            unknown: 0,
-            unknown_minor: 0,
-            unavailable: 0,
-            replayed: 0,
-            latency_us: histogram()?,
-        })
-    }
-
-    /// Adds another worker's counts.
-    pub(super) fn add(&mut self, other: &Counts) {
-        self.booked += other.booked;
-        self.booked_minor += other.booked_minor;
-        self.measured += other.measured;
-        self.cancelled += other.cancelled;
-        self.unknown += other.unknown;
-        self.unknown_minor += other.unknown_minor;
-        self.unavailable += other.unavailable;
-        self.replayed += other.replayed;
-        for (reason, count) in &other.refused {
-            *self.refused.entry(reason.clone()).or_default() += count;
-        }
-        // Both have the same bounds, so it cannot fail.
-        let _ = self.latency_us.add(&other.latency_us);
-    }
-
-    /// Records a latency.
-    pub(super) fn record(&mut self, latency: Duration) {
-        self.latency_us.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(MAX_LATENCY_US));
-    }
-}
-
 /// One transfer of the unit in work.
 #[derive(Debug, Clone, Copy)]
 struct Item {
+    /// Of its first request, and so of the transaction.
+    id: Uuid,
     course: Course,
-    minor: u128,
+    minor: u64,
+    debit: u64,
+    credit: u64,
+}
+
+impl Item {
+    /// Shows its first command, written into the texts given.
+    fn with_first<T>(&self, texts: &mut Texts, show: impl FnOnce(&PlainCommand<'_>) -> T) -> T {
+        let amount = Digits::of_minor(self.minor);
+        let (debit, credit) = (texts.debit.numbered(self.debit), texts.credit.numbered(self.credit));
+        let (request_id, amount) = (self.id, amount.as_str());
+        show(&match self.course {
+            Course::Transfer => PlainCommand::Transfer { request_id, debit, credit, amount },
+            Course::Confirm | Course::Cancel => {
+                PlainCommand::Try { request_id, debit, credit, amount, timeout_seconds: HOLD_SECONDS }
+            }
+        })
+    }
+
+    /// The command that resolves what it reserved.
+    fn second(&self, request_id: Uuid) -> PlainCommand<'static> {
+        match self.course {
+            Course::Cancel => PlainCommand::Cancel { request_id, transaction_id: self.id },
+            Course::Transfer | Course::Confirm => PlainCommand::Confirm { request_id, transaction_id: self.id },
+        }
+    }
+}
+
+/// The texts of the command in work.
+#[derive(Debug)]
+struct Texts {
+    debit: NumberedName,
+    credit: NumberedName,
 }
 
 /// A worker.
 pub(super) struct Worker {
     client: Arc<Client>,
-    accounts: Arc<Accounts>,
     schedule: Arc<Schedule>,
-    mode: Mode,
-    spread: Spread,
+    load: Load,
+    accounts: u64,
+    numbers: Numbers,
     counts: Counts,
     /// How many transfers were begun.
     begun: u64,
+    texts: Texts,
     items: Vec<Item>,
-    first: v1::ExecuteBatchRequest,
-    second: v1::ExecuteBatchRequest,
+    writer: BatchWriter,
     /// Which items the second call resolves.
     resolved: Vec<usize>,
-    verdicts: Vec<Verdict>,
+    answers: Vec<Answer>,
 }
 
 impl Worker {
     pub(super) fn new(
-        args: &BenchArgs,
+        load: Load,
         client: Arc<Client>,
-        accounts: Arc<Accounts>,
+        accounts: &Accounts,
         schedule: Arc<Schedule>,
         seed: u64,
     ) -> CliResult<Worker> {
-        let batch = usize::from(args.batch);
-        let first =
-            v1::ExecuteBatchRequest { commands: vec![v1::Command::default(); batch], atomic_request_id: String::new() };
-        let worker = Worker {
+        let batch = usize::from(load.batch);
+        let texts = Texts { debit: accounts.name(), credit: accounts.name() };
+        Ok(Worker {
             client,
-            accounts,
             schedule,
-            mode: args.mode,
-            spread: Spread(seed),
+            load,
+            accounts: u64::from(accounts.count()),
+            numbers: Numbers::new(seed),
             counts: Counts::new()?,
             begun: 0,
+            texts,
             items: Vec::with_capacity(batch),
-            first,
-            second: v1::ExecuteBatchRequest::default(),
+            writer: BatchWriter::new(),
             resolved: Vec::with_capacity(batch),
-            verdicts: Vec::with_capacity(batch),
-        };
-        Ok(worker)
+            answers: Vec::with_capacity(batch),
+        })
     }
 
     /// Works until the time is over.
     pub(super) async fn run(mut self) -> CliResult<Counts> {
         while let Some(due) = self.schedule.next().await {
-            let booked_before = self.counts.booked;
+            let (booked_before, confirmed_before) = (self.counts.booked, self.counts.confirmed);
             self.unit().await?;
             let ended = Instant::now();
             if due.is_measured {
-                self.counts.record(ended - due.at);
+                self.counts.latency.record(ended - due.at);
             }
             if self.schedule.measures(ended) {
                 self.counts.measured += self.counts.booked - booked_before;
+                self.counts.measured_pairs += self.counts.confirmed - confirmed_before;
             }
         }
         Ok(self.counts)
     }
 
     async fn unit(&mut self) -> CliResult {
-        self.write_first();
-        self.send(false).await?;
+        self.draw();
+        self.send_first().await?;
         self.resolved.clear();
-        for position in 0..self.items.len() {
-            let (Some(item), Some(verdict)) = (self.items.get(position).copied(), self.verdicts.get(position).copied())
-            else {
-                continue;
-            };
-            match (item.course, verdict) {
-                (Course::Transfer, verdict) => self.settle(item, verdict),
-                (Course::Confirm | Course::Cancel, Verdict::Accepted) => self.resolved.push(position),
-                (Course::Confirm | Course::Cancel, Verdict::Unknown) => self.counts.unknown += 1,
-                (Course::Confirm | Course::Cancel, Verdict::Unavailable) => self.counts.unavailable += 1,
+        for (position, (item, answer)) in self.items.iter().zip(&self.answers).enumerate() {
+            match (item.course, *answer) {
+                (Course::Transfer, answer) => settle(&mut self.counts, item, answer),
+                (Course::Confirm | Course::Cancel, Answer::Accepted) => self.resolved.push(position),
+                (Course::Confirm | Course::Cancel, Answer::Unknown) => self.counts.unknown += 1,
+                (Course::Confirm | Course::Cancel, Answer::Unavailable) => self.counts.unavailable += 1,
                 // Counted with its reason where it was read.
-                (Course::Confirm | Course::Cancel, Verdict::Refused) => {}
+                (Course::Confirm | Course::Cancel, Answer::Refused) => {}
             }
         }
         if self.resolved.is_empty() {
             return Ok(());
         }
-        self.write_second();
-        self.send(true).await?;
-        for place in 0..self.resolved.len() {
-            let item = self.resolved.get(place).and_then(|position| self.items.get(*position)).copied();
-            if let (Some(item), Some(verdict)) = (item, self.verdicts.get(place).copied()) {
-                self.settle(item, verdict);
+        self.send_second().await?;
+        for (position, answer) in self.resolved.iter().zip(&self.answers) {
+            if let Some(item) = self.items.get(*position) {
+                settle(&mut self.counts, item, *answer);
             }
         }
         Ok(())
     }
 
-    /// Counts the last answer of a transfer.
-    fn settle(&mut self, item: Item, verdict: Verdict) {
-        match (verdict, item.course) {
-            (Verdict::Accepted, Course::Cancel) => self.counts.cancelled += 1,
-            (Verdict::Accepted, Course::Transfer | Course::Confirm) => {
-                self.counts.booked += 1;
-                self.counts.booked_minor += item.minor;
-            }
-            (Verdict::Unknown, Course::Cancel) => self.counts.unknown += 1,
-            (Verdict::Unknown, Course::Transfer | Course::Confirm) => {
-                self.counts.unknown += 1;
-                self.counts.unknown_minor += item.minor;
-            }
-            (Verdict::Unavailable, _) => self.counts.unavailable += 1,
-            (Verdict::Refused, _) => {}
-        }
-    }
-
-    /// Writes a batch of transfers and tries over the batch before.
-    fn write_first(&mut self) {
+    /// Decides the transfers of the next unit.
+    fn draw(&mut self) {
         self.items.clear();
-        let names = self.accounts.names();
-        for command in &mut self.first.commands {
-            let course = Course::of(self.mode, self.begun);
+        for _ in 0..self.load.batch {
+            let course = self.load.course(self.begun);
             self.begun += 1;
-            let minor = 1 + self.spread.below(MAX_MINOR);
-            let debit = self.spread.below(names.len() as u64);
-            // Another one than the first: a step of at least one around the circle.
-            let credit = (debit + 1 + self.spread.below(names.len() as u64 - 1)) % names.len() as u64;
-            let name = |number: u64| usize::try_from(number).ok().and_then(|number| names.get(number));
-            let (Some(debit), Some(credit)) = (name(debit), name(credit)) else { continue };
-            let amount = super::book::amount_text(u128::from(minor));
-            match course {
-                Course::Transfer => write_transfer(command, &mut self.spread, debit, credit, &amount),
-                Course::Confirm | Course::Cancel => write_try(command, &mut self.spread, debit, credit, &amount),
-            }
-            self.items.push(Item { course, minor: u128::from(minor) });
+            let minor = 1 + self.numbers.below(MAX_MINOR);
+            let (debit, credit) = self.load.sides(&mut self.numbers, self.accounts);
+            self.items.push(Item { id: self.numbers.id(), course, minor, debit, credit });
         }
     }
 
-    /// Writes the commands that resolve what was reserved.
-    fn write_second(&mut self) {
-        self.second.commands.clear();
+    async fn send_first(&mut self) -> CliResult {
+        if let [item] = self.items.as_slice() {
+            let client = &self.client;
+            // The bytes are written at once; what is awaited borrows none of the texts.
+            let reply = item.with_first(&mut self.texts, |command| client.plain(command)).await;
+            return self.answer_single(reply);
+        }
+        self.writer.reserve();
+        for item in &self.items {
+            item.with_first(&mut self.texts, |command| self.writer.push(command));
+        }
+        self.send_batch().await
+    }
+
+    async fn send_second(&mut self) -> CliResult {
+        if let (1, [item]) = (self.load.batch, self.items.as_slice()) {
+            let reply = self.client.plain(&item.second(self.numbers.id())).await;
+            return self.answer_single(reply);
+        }
+        self.writer.reserve();
         for position in &self.resolved {
-            let (Some(item), Some(command)) = (self.items.get(*position), self.first.commands.get(*position)) else {
-                continue;
-            };
-            let Some(Operation::TryTransaction(tried)) = &command.operation else { continue };
-            let transaction_id = tried.request_id.clone();
-            let mut request_id = String::with_capacity(uuid::fmt::Hyphenated::LENGTH);
-            self.spread.write_id(&mut request_id);
-            let operation = match item.course {
-                Course::Cancel => {
-                    Operation::CancelTransaction(v1::CancelTransactionRequest { request_id, transaction_id })
-                }
-                Course::Transfer | Course::Confirm => Operation::ConfirmTransaction(v1::ConfirmTransactionRequest {
-                    request_id,
-                    transaction_id,
-                    amounts: Vec::new(),
-                }),
-            };
-            self.second.commands.push(v1::Command { operation: Some(operation) });
+            if let Some(item) = self.items.get(*position) {
+                self.writer.push(&item.second(self.numbers.id()));
+            }
         }
+        self.send_batch().await
     }
 
-    /// Sends the first or second call of the unit; one verdict per command.
-    async fn send(&mut self, second: bool) -> CliResult {
-        let message = if second { &self.second } else { &self.first };
-        self.verdicts.clear();
-        if let [command] = message.commands.as_slice() {
-            let reply = self.client.command(command).await;
-            let verdict = self.counts.single(reply)?;
-            self.verdicts.push(verdict);
-            return Ok(());
-        }
-        match self.client.batch(message).await {
-            Ok(reply) if reply.results.len() == message.commands.len() => {
-                self.verdicts.extend(reply.results.iter().map(|result| self.counts.of_batch(result)));
+    fn answer_single(&mut self, reply: Result<crate::proto::v1::Decision, crate::client::Failure>) -> CliResult {
+        let answer = self.counts.of_single(reply)?;
+        self.answers.clear();
+        self.answers.push(answer);
+        Ok(())
+    }
+
+    /// Sends the batch that was written; one answer for each command.
+    async fn send_batch(&mut self) -> CliResult {
+        let batch = self.writer.take();
+        let asked = batch.commands();
+        self.answers.clear();
+        match self.client.plain_batch(batch).await {
+            Ok(reply) if reply.verdicts.len() == asked => {
+                self.answers.extend(reply.verdicts.iter().map(|verdict| self.counts.of_batch(verdict)));
             }
             Ok(reply) => {
-                let (asked, answered) = (message.commands.len(), reply.results.len());
+                let answered = reply.verdicts.len();
                 return Err(CliError::General(format!("a batch of {asked} commands has {answered} answers")));
             }
             Err(failure) => {
-                let verdict = self.counts.without_answer(failure)?;
-                self.verdicts.resize(message.commands.len(), verdict);
+                let answer = self.counts.without_answer(failure)?;
+                self.answers.resize(asked, answer);
             }
         }
         Ok(())
     }
 }
 
-impl Counts {
-    fn single(&mut self, reply: Result<v1::Decision, Failure>) -> CliResult<Verdict> {
-        match reply {
-            Ok(decision) => {
-                self.replayed += u64::from(decision.replayed);
-                Ok(Verdict::Accepted)
-            }
-            Err(failure) => self.without_answer(failure),
+/// Counts the last answer of a transfer.
+fn settle(counts: &mut Counts, item: &Item, answer: Answer) {
+    match (answer, item.course) {
+        (Answer::Accepted, Course::Cancel) => counts.cancelled += 1,
+        (Answer::Accepted, Course::Transfer | Course::Confirm) => {
+            counts.booked += 1;
+            counts.confirmed += u64::from(item.course == Course::Confirm);
+            counts.booked_minor += u128::from(item.minor);
         }
-    }
-
-    fn of_batch(&mut self, result: &v1::CommandResult) -> Verdict {
-        self.replayed += u64::from(result.decision.as_ref().is_some_and(|decision| decision.replayed));
-        match &result.refusal {
-            Some(refusal) => self.refusal(&refusal.reason),
-            None => Verdict::Accepted,
+        (Answer::Unknown, Course::Cancel) => counts.unknown += 1,
+        (Answer::Unknown, Course::Transfer | Course::Confirm) => {
+            counts.unknown += 1;
+            counts.unknown_minor += u128::from(item.minor);
         }
-    }
-
-    fn refusal(&mut self, reason: &str) -> Verdict {
-        match self.refused.get_mut(reason) {
-            Some(count) => *count += 1,
-            None => {
-                self.refused.insert(reason.to_owned(), 1);
-            }
-        }
-        Verdict::Refused
-    }
-
-    fn without_answer(&mut self, failure: Failure) -> CliResult<Verdict> {
-        match failure.kind {
-            FailureKind::Rejected | FailureKind::NotFound => Ok(self.refusal(&failure.reason)),
-            FailureKind::Unknown => Ok(Verdict::Unknown),
-            FailureKind::Unavailable => Ok(Verdict::Unavailable),
-            FailureKind::Malformed | FailureKind::Other => Err(failure.into()),
-        }
-    }
-}
-
-fn write_transfer(command: &mut v1::Command, spread: &mut Spread, debit: &str, credit: &str, amount: &str) {
-    if !matches!(command.operation, Some(Operation::Transfer(_))) {
-        command.operation = Some(Operation::Transfer(v1::TransferRequest::default()));
-    }
-    if let Some(Operation::Transfer(transfer)) = &mut command.operation {
-        spread.write_id(&mut transfer.request_id);
-        write(&mut transfer.debit_account, debit);
-        write(&mut transfer.credit_account, credit);
-        write(&mut transfer.amount, amount);
-    }
-}
-
-fn write_try(command: &mut v1::Command, spread: &mut Spread, debit: &str, credit: &str, amount: &str) {
-    if !matches!(command.operation, Some(Operation::TryTransaction(_))) {
-        let posting = |side: Side| v1::Posting { side: side.into(), ..Default::default() };
-        command.operation = Some(Operation::TryTransaction(v1::TryTransactionRequest {
-            postings: vec![posting(Side::Debit), posting(Side::Credit)],
-            timeout: Some(prost_types::Duration { seconds: HOLD_SECONDS, nanos: 0 }),
-            ..Default::default()
-        }));
-    }
-    if let Some(Operation::TryTransaction(tried)) = &mut command.operation {
-        spread.write_id(&mut tried.request_id);
-        for (posting, account) in tried.postings.iter_mut().zip([debit, credit]) {
-            write(&mut posting.account, account);
-            write(&mut posting.amount, amount);
-        }
+        (Answer::Unavailable, _) => counts.unavailable += 1,
+        (Answer::Refused, _) => {}
     }
 }
 
@@ -426,10 +311,15 @@ mod tests {
 
     use super::*;
 
+    fn load(mode: Mode, hot_accounts: u32, cancel_percent: u8) -> Load {
+        Load { mode, batch: 1, hot_accounts, cancel_percent }
+    }
+
     #[test]
     fn every_mode_takes_every_course_that_it_has() {
-        let share =
-            |mode: Mode, course: Course| (0..1_000).filter(|number| Course::of(mode, *number) == course).count();
+        let share = |mode: Mode, course: Course| {
+            (0..1_000).filter(|number| load(mode, 0, 10).course(*number) == course).count()
+        };
         assert_eq!(share(Mode::Transfer, Course::Transfer), 1_000);
         assert_eq!(share(Mode::Tcc, Course::Confirm), 900);
         assert_eq!(share(Mode::Tcc, Course::Cancel), 100);
@@ -439,29 +329,28 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_valid_and_do_not_repeat() {
-        let mut spread = Spread(7);
-        let mut seen = std::collections::HashSet::new();
-        let mut text = String::new();
-        for _ in 0..10_000 {
-            spread.write_id(&mut text);
-            assert_eq!(uuid::Uuid::parse_str(&text).unwrap().get_version_num(), 4);
-            assert!(seen.insert(text.clone()));
+    fn as_many_holds_are_cancelled_as_asked_for() {
+        for percent in [0, 1, 33, 100] {
+            let cancelled =
+                (0..1_000).filter(|number| load(Mode::Tcc, 0, percent).course(*number) == Course::Cancel).count();
+            assert_eq!(cancelled, 10 * usize::from(percent));
         }
     }
 
     #[test]
-    fn a_message_is_written_over_without_traces_of_the_one_before() {
-        let mut command = v1::Command::default();
-        let mut spread = Spread(1);
-        write_try(&mut command, &mut spread, "first:account", "second:account", "12.34");
-        write_try(&mut command, &mut spread, "a", "b", "1.00");
-        let Some(Operation::TryTransaction(tried)) = &command.operation else { panic!("no try") };
-        assert_eq!(tried.postings.len(), 2);
-        assert_eq!((tried.postings[0].account.as_str(), tried.postings[0].side()), ("a", Side::Debit));
-        assert_eq!((tried.postings[1].account.as_str(), tried.postings[1].side()), ("b", Side::Credit));
-        write_transfer(&mut command, &mut spread, "c", "d", "2.00");
-        let Some(Operation::Transfer(transfer)) = &command.operation else { panic!("no transfer") };
-        assert_eq!(transfer.request_id.len(), 36);
+    fn the_sides_of_a_transfer_differ_and_one_is_hot_if_asked_for() {
+        let mut numbers = Numbers::new(3);
+        for (hot, accounts) in [(0, 2), (0, 1_000), (1, 2), (2, 1_000), (999, 1_000)] {
+            let mut debited_hot = 0;
+            for _ in 0..1_000 {
+                let (debit, credit) = load(Mode::Transfer, hot, 0).sides(&mut numbers, accounts);
+                assert!(debit != credit && debit < accounts && credit < accounts);
+                if hot > 0 {
+                    assert!((debit < u64::from(hot)) != (credit < u64::from(hot)), "{debit} {credit} of {hot}");
+                    debited_hot += u32::from(debit < u64::from(hot));
+                }
+            }
+            assert!(hot == 0 || (400..600).contains(&debited_hot), "both directions: {debited_hot}");
+        }
     }
 }
