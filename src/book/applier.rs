@@ -1,12 +1,24 @@
 //! Applying committed entries: decode, decide, write, answer.
 
-use std::sync::PoisonError;
+use std::cell::Cell;
+use std::sync::{PoisonError, RwLockReadGuard};
 
 use ledger::entry::EntryError;
-use ledger::{Answer, Applied, Entry, LogTime, Stop};
+use ledger::journal::JournalSequence;
+use ledger::{
+    Account, AccountName, AccountNumber, Answer, Applied, Asset, AssetCode, AssetNumber, Changes, Entry, Head,
+    JournalRecord, LogTime, Records, RequestId, RequestRecord, Stop, TransactionId, TransactionRecord,
+    TransactionState,
+};
 
-use super::cache::CachedRecords;
-use super::{Book, BookError, BookResult, Hot, SYNC_EVERY_BYTES, writer};
+use super::accounts::{self, Slot};
+use super::directory::Directory;
+use super::holds::Holds;
+use super::records::meta::Meta;
+use super::view::BookView;
+use super::writer::{self, Beside};
+use super::{Book, BookError, BookResult, Hot, SYNC_EVERY_BYTES};
+use crate::store::Batch;
 
 /// What a committed log entry carries.
 #[derive(Debug, Clone)]
@@ -70,11 +82,8 @@ impl Book {
         if membership.is_some() {
             meta.membership = membership;
         }
-        let changes = ledger::Changes { head: meta.head, ..ledger::Changes::default() };
-        let batch = writer::batch(&changes, &hot.spaces, &mut meta);
-        self.engine.write(&batch)?;
-        hot.meta = meta;
-        Ok(())
+        let changes = Changes { head: meta.head, ..Changes::default() };
+        self.write(hot, changes, meta)
     }
 
     fn apply_commands(&self, hot: &mut Hot, index: u64, log_id: &[u8], bytes: &[u8]) -> BookResult<Vec<Answer>> {
@@ -92,18 +101,13 @@ impl Book {
         }
         loop {
             let applied = self.decide(hot, index, &entry)?;
-            let finished = applied.finished;
             let mut meta = hot.meta.clone();
-            if finished {
+            if applied.finished {
                 meta.index = index;
                 meta.applied = Some(log_id.to_vec());
             }
-            let batch = writer::batch(&applied.changes, &hot.spaces, &mut meta);
-            self.engine.write(&batch)?;
-            hot.unsynced_bytes += batch.bytes();
-            hot.meta = meta;
-            self.absorb(hot, applied.changes)?;
-            if finished {
+            self.write(hot, applied.changes, meta)?;
+            if applied.finished {
                 return Ok(applied.answers);
             }
         }
@@ -111,11 +115,13 @@ impl Book {
 
     fn decide(&self, hot: &Hot, index: u64, entry: &Entry) -> BookResult<Applied> {
         let view = self.view()?;
-        let records = CachedRecords {
-            cache: &hot.cache,
+        let records = HotRecords {
             head: hot.meta.head,
+            accounts: hot.accounts.read(),
+            holds: &hot.holds,
             directory: self.directory.read().unwrap_or_else(PoisonError::into_inner),
             view: &view,
+            free: Cell::new(None),
         };
         ledger::apply(&records, index, entry).map_err(|stop| match stop {
             Stop::Records(error) => error,
@@ -124,20 +130,152 @@ impl Book {
         })
     }
 
-    fn absorb(&self, hot: &mut Hot, mut changes: ledger::Changes) -> BookResult<()> {
-        if !changes.assets.is_empty() || !changes.names.is_empty() {
-            let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
-            for asset in changes.assets.drain(..) {
-                directory.add_asset(asset);
-            }
-            for (name, number) in changes.names.drain(..) {
-                let account = changes.accounts.get(&number).ok_or(BookError::Malformed { what: "new account" })?;
-                if !directory.add_account(name, number, account.asset) {
-                    return Err(BookError::Malformed { what: "new account: its number leaves a gap" });
-                }
+    /// Takes changes over into memory, where views that are open do not see them, writes them in one batch, and opens the view that shows them.
+    fn write(&self, hot: &mut Hot, mut changes: Changes, mut meta: Meta) -> BookResult<()> {
+        let kept = writer::kept(&mut changes);
+        let changed = writer::absorb_accounts(hot, &changes)?;
+        let ended = end_holds(&mut hot.holds, &changes);
+        let mut batch = Batch::with_capacity(64, 4096 + changes.journal.len() * 256);
+        let first_kept = meta.kept + 1;
+        let beside = Beside { kept: &kept, accounts: &changed, ended: &ended };
+        writer::write(&mut batch, hot, &changes, &beside, &mut meta)?;
+        let upkeep_view = self.view()?;
+        hot.indexes.add(&upkeep_view, &hot.spaces, &changes.journal, (first_kept, &kept), &meta, &mut batch)?;
+        writer::write_meta(&mut batch, &hot.spaces, &meta);
+        self.engine.write(&batch)?;
+        hot.unsynced_bytes += batch.bytes();
+        hot.meta = meta;
+        self.add_names(hot, &mut changes)?;
+        begin_holds(&mut hot.holds, changes)?;
+        self.publish(hot)
+    }
+
+    fn add_names(&self, hot: &Hot, changes: &mut Changes) -> BookResult<()> {
+        if changes.assets.is_empty() && changes.names.is_empty() {
+            return Ok(());
+        }
+        let slots = hot.accounts.read();
+        let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
+        for asset in changes.assets.drain(..) {
+            directory.add_asset(asset);
+        }
+        for (name, number) in changes.names.drain(..) {
+            let account =
+                accounts::find(&slots, number).ok_or(BookError::Malformed { what: "new account: it has no totals" })?;
+            if !directory.add_account(name, number, account.asset) {
+                return Err(BookError::Malformed { what: "new account: its number leaves a gap" });
             }
         }
-        hot.cache.absorb(changes);
         Ok(())
+    }
+}
+
+/// Ends the reservations that changes resolved, and returns those that are stored.
+fn end_holds(holds: &mut Holds, changes: &Changes) -> Vec<JournalSequence> {
+    let mut ended = Vec::new();
+    for (id, record) in &changes.transactions {
+        match record.state {
+            TransactionState::Tried => {}
+            TransactionState::Confirmed | TransactionState::Cancelled | TransactionState::Expired => {
+                ended.extend(holds.end(id));
+            }
+        }
+    }
+    ended
+}
+
+/// Begins the reservations that are open after changes.
+fn begin_holds(holds: &mut Holds, changes: Changes) -> BookResult<()> {
+    let mut begun: Vec<JournalSequence> = Vec::new();
+    for (_, record) in &changes.transactions {
+        match record.state {
+            TransactionState::Tried => begun.extend(record.created),
+            TransactionState::Confirmed | TransactionState::Cancelled | TransactionState::Expired => {}
+        }
+    }
+    if begun.is_empty() {
+        return Ok(());
+    }
+    begun.sort_unstable();
+    for record in changes.journal {
+        if begun.binary_search(&record.sequence).is_ok() {
+            holds.begin(record, false)?;
+        }
+    }
+    Ok(())
+}
+
+/// The records as the core reads them: hot ones from memory, history from the last view.
+struct HotRecords<'a> {
+    head: Head,
+    accounts: RwLockReadGuard<'a, Vec<Slot>>,
+    holds: &'a Holds,
+    directory: RwLockReadGuard<'a, Directory>,
+    view: &'a BookView,
+    /// The id that was last found to be free: a transaction's id is its request's by default, and is asked for right after it.
+    free: Cell<Option<[u8; 16]>>,
+}
+
+impl HotRecords<'_> {
+    fn is_free(&self, id: &[u8; 16]) -> bool {
+        if self.free.get().as_ref() == Some(id) {
+            return true;
+        }
+        let is_free = self.view.is_free(id);
+        if is_free {
+            self.free.set(Some(*id));
+        }
+        is_free
+    }
+}
+
+impl Records for HotRecords<'_> {
+    type Error = BookError;
+
+    fn head(&self) -> Head {
+        self.head
+    }
+
+    fn asset_by_code(&self, code: &AssetCode) -> BookResult<Option<Asset>> {
+        Ok(self.directory.asset_by_code(code).copied())
+    }
+
+    fn asset(&self, number: AssetNumber) -> BookResult<Option<Asset>> {
+        Ok(self.directory.asset(number).copied())
+    }
+
+    fn account_number(&self, name: &AccountName) -> BookResult<Option<AccountNumber>> {
+        Ok(self.directory.number(name))
+    }
+
+    fn account_name(&self, number: AccountNumber) -> BookResult<Option<AccountName>> {
+        Ok(self.directory.name(number).cloned())
+    }
+
+    fn account(&self, number: AccountNumber) -> BookResult<Option<Account>> {
+        Ok(accounts::find(&self.accounts, number))
+    }
+
+    fn transaction(&self, id: &TransactionId) -> BookResult<Option<TransactionRecord>> {
+        match self.holds.transaction(id) {
+            Some(record) => Ok(Some(record.clone())),
+            None if self.is_free(id.as_bytes()) => Ok(None),
+            None => self.view.transaction(id),
+        }
+    }
+
+    fn request(&self, id: &RequestId) -> BookResult<Option<RequestRecord>> {
+        if self.is_free(id.as_bytes()) { Ok(None) } else { self.view.request(id) }
+    }
+
+    fn journal(&self, sequence: JournalSequence) -> BookResult<Option<JournalRecord>> {
+        match self.holds.attempt(sequence) {
+            Some(record) => Ok(Some(record.clone())),
+            None => self.view.journal(sequence),
+        }
+    }
+
+    fn hold_after(&self, cursor: Option<(LogTime, TransactionId)>) -> BookResult<Option<(LogTime, TransactionId)>> {
+        Ok(self.holds.deadline_after(cursor))
     }
 }

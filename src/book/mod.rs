@@ -6,25 +6,35 @@
 //!
 //! This module never decides anything about money; it must never show a reader what the cache knows and the view does not.
 
+mod accounts;
 mod applier;
-mod cache;
+mod blocks;
 pub mod directory;
 #[cfg(test)]
 mod format;
+mod holds;
+mod index;
 pub mod records;
+mod replay;
 pub mod transfer;
 pub mod view;
 mod writer;
 
 pub use applier::{Committed, Payload};
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use crate::store::{Engine, SpaceId, StoreError};
-use cache::Cache;
+use ledger::{JournalRecord, LogTime};
+
+use crate::store::{Batch, Engine, SpaceId, StoreError, View};
+use accounts::{Accounts, Pages};
 use directory::Directory;
+use holds::Holds;
+use index::{Covered, Index, IndexKind};
+use records::kept::KeptRecord;
 use records::{Kind, Spaces, meta::Meta};
-use view::BookView;
+use view::{BookView, Inner};
 
 /// Why the book cannot go on. The process must stop and serve nothing.
 #[derive(Debug, thiserror::Error)]
@@ -63,11 +73,64 @@ pub enum BookError {
 pub type BookResult<T> = Result<T, BookError>;
 
 /// How much may be written before the book is synced, which bounds what the log must replay after a crash.
-const SYNC_EVERY_BYTES: usize = 16 * 1024 * 1024;
+const SYNC_EVERY_BYTES: usize = 32 * 1024 * 1024;
+
+/// Entries that an index of ids or references keeps in memory.
+const TAIL_IDS: usize = 65_536;
+/// Entries that the index of postings keeps in memory.
+const TAIL_POSTINGS: usize = 131_072;
+/// No deadline is set.
+const NEVER: u64 = u64::MAX;
+
+/// The indexes into the history.
+#[derive(Debug)]
+struct Indexes {
+    ids: Index<16>,
+    references: Index<16>,
+    postings: Index<4>,
+}
+
+impl Indexes {
+    fn open(view: &dyn View, spaces: &Spaces) -> BookResult<Indexes> {
+        let kind =
+            |kind, has_filters, tail_entries| IndexKind { kind, has_filters, tail_entries };
+        Ok(Indexes {
+            // A new request's id is asked for and not there; references and accounts are asked for when they are.
+            ids: Index::open(kind(Kind::Ids, true, TAIL_IDS), view, spaces)?,
+            references: Index::open(kind(Kind::References, false, TAIL_IDS), view, spaces)?,
+            postings: Index::open(kind(Kind::Postings, false, TAIL_POSTINGS), view, spaces)?,
+        })
+    }
+
+    /// Adds what an entry recorded, and does the upkeep that falls due with it.
+    fn add(
+        &mut self,
+        view: &BookView,
+        spaces: &Spaces,
+        journal: &[JournalRecord],
+        kept: (u64, &[KeptRecord]),
+        meta: &Meta,
+        batch: &mut Batch,
+    ) -> BookResult<()> {
+        let (first_kept, kept) = kept;
+        let kept_entries = (first_kept..).zip(kept).map(|(number, kept)| replay::kept_entry(kept, number));
+        self.ids.extend(journal.iter().flat_map(replay::id_entries).chain(kept_entries));
+        self.references.extend(journal.iter().flat_map(replay::reference_entries));
+        self.postings.extend(journal.iter().flat_map(replay::posting_entries));
+        let covers = Covered { sequence: meta.head.sequence.0, kept: meta.kept };
+        let (view, added) = (view.engine_view(), journal.len() + kept.len());
+        self.ids.maintain(view, spaces, added, covers, batch)?;
+        self.references.maintain(view, spaces, added, covers, batch)?;
+        self.postings.maintain(view, spaces, added * 2, covers, batch)
+    }
+}
 
 /// The applier's state: one thread at a time.
 struct Hot {
-    cache: Cache,
+    accounts: Arc<Accounts>,
+    pages: Pages,
+    holds: Holds,
+    indexes: Indexes,
     meta: Meta,
     spaces: Spaces,
     unsynced_bytes: usize,
@@ -77,6 +140,10 @@ struct Hot {
 pub struct Book {
     engine: Arc<dyn Engine>,
     hot: Mutex<Hot>,
+    /// The view that shows what was last applied.
+    published: RwLock<BookView>,
+    /// When the first hold expires, in nanoseconds since 1970.
+    earliest_deadline: AtomicU64,
     directory: Arc<RwLock<Directory>>,
     local_clock_expiry: Option<fn() -> u64>,
 }
@@ -105,10 +172,10 @@ impl Book {
         drop_other_generations(engine.as_ref(), meta.generation)?;
         let spaces = Spaces::open(engine.as_ref(), meta.generation)?;
         let directory = Arc::new(RwLock::new(Directory::default()));
-        let hot = Hot { cache: Cache::default(), meta, spaces, unsynced_bytes: 0 };
-        let book = Book { engine, hot: Mutex::new(hot), directory, local_clock_expiry: None };
-        book.reload()?;
-        Ok(book)
+        let (hot, published) = load(engine.as_ref(), &directory, meta, spaces)?;
+        let earliest_deadline = AtomicU64::new(hot.holds.earliest_deadline().map_or(NEVER, |deadline| deadline.0));
+        let published = RwLock::new(published);
+        Ok(Book { engine, hot: Mutex::new(hot), published, earliest_deadline, directory, local_clock_expiry: None })
     }
 
     /// Seeds the bug `expiry-by-local-clock`: entries are stamped anew by each replica's own clock.
@@ -122,22 +189,35 @@ impl Book {
         self.hot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fills the cache and the directory from the engine.
-    fn reload(&self) -> BookResult<()> {
-        let view = self.view()?;
-        let mut hot = self.hot();
-        let (cache, directory) = cache::load(&view)?;
-        hot.cache = cache;
-        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
+    /// Loads what a newly installed snapshot holds, and shows it.
+    fn reload(&self, hot: &mut Hot, meta: Meta, spaces: Spaces) -> BookResult<()> {
+        let (loaded, published) = load(self.engine.as_ref(), &self.directory, meta, spaces)?;
+        *hot = loaded;
+        self.show(hot, published);
         Ok(())
     }
 
-    /// A consistent view of the book, for readers.
+    /// Opens a view of what was applied, for all readers.
+    fn publish(&self, hot: &Hot) -> BookResult<()> {
+        let view = view_of(self.engine.as_ref(), &self.directory, hot)?;
+        self.show(hot, view);
+        Ok(())
+    }
+
+    fn show(&self, hot: &Hot, view: BookView) {
+        let deadline = hot.holds.earliest_deadline().map_or(NEVER, |deadline| deadline.0);
+        self.earliest_deadline.store(deadline, Ordering::Release);
+        let before = std::mem::replace(&mut *self.published.write().unwrap_or_else(PoisonError::into_inner), view);
+        // Outside the lock, for it may be the last to hold what it shows.
+        drop(before);
+    }
+
+    /// A consistent view of the book, for readers: what was last applied.
     ///
     /// # Errors
-    /// When the engine fails.
+    /// Never, at present.
     pub fn view(&self) -> BookResult<BookView> {
-        BookView::open(self.engine.as_ref(), Arc::clone(&self.directory))
+        Ok(self.published.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// The names of accounts and assets, for whoever resolves them before proposing.
@@ -147,12 +227,13 @@ impl Book {
 
     /// The book's meta record: what it has applied and where it stands.
     pub fn meta(&self) -> Meta {
-        self.hot().meta.clone()
+        self.published.read().unwrap_or_else(PoisonError::into_inner).meta().clone()
     }
 
     /// When the first hold expires, if any will.
-    pub fn earliest_deadline(&self) -> Option<ledger::LogTime> {
-        self.hot().cache.earliest_deadline()
+    pub fn earliest_deadline(&self) -> Option<LogTime> {
+        let deadline = self.earliest_deadline.load(Ordering::Acquire);
+        (deadline != NEVER).then_some(LogTime(deadline))
     }
 
     /// The engine's name.
@@ -170,6 +251,46 @@ impl Book {
         hot.unsynced_bytes = 0;
         Ok(())
     }
+}
+
+/// Loads a book, and opens the view that shows it.
+fn load(
+    engine: &dyn Engine,
+    directory: &Arc<RwLock<Directory>>,
+    meta: Meta,
+    spaces: Spaces,
+) -> BookResult<(Hot, BookView)> {
+    let stored = engine.view()?;
+    let indexes = Indexes::open(stored.as_ref(), &spaces)?;
+    let unread = BookView::new(Inner {
+        view: stored,
+        spaces,
+        meta: meta.clone(),
+        directory: Arc::clone(directory),
+        accounts: Arc::default(),
+        ids: indexes.ids.view(&spaces),
+        references: indexes.references.view(&spaces),
+        postings: indexes.postings.view(&spaces),
+    });
+    let loaded = replay::load(&unread, &indexes)?;
+    let replay::Loaded { accounts, pages, holds, directory: names } = loaded;
+    *directory.write().unwrap_or_else(PoisonError::into_inner) = names;
+    let hot = Hot { accounts, pages, holds, indexes, meta, spaces, unsynced_bytes: 0 };
+    let view = view_of(engine, directory, &hot)?;
+    Ok((hot, view))
+}
+
+fn view_of(engine: &dyn Engine, directory: &Arc<RwLock<Directory>>, hot: &Hot) -> BookResult<BookView> {
+    Ok(BookView::new(Inner {
+        view: engine.view()?,
+        spaces: hot.spaces,
+        meta: hot.meta.clone(),
+        directory: Arc::clone(directory),
+        accounts: Arc::clone(&hot.accounts),
+        ids: hot.indexes.ids.view(&hot.spaces),
+        references: hot.indexes.references.view(&hot.spaces),
+        postings: hot.indexes.postings.view(&hot.spaces),
+    }))
 }
 
 /// Drops spaces of other generations: a snapshot that was not finished, or the book that a finished one replaced.

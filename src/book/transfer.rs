@@ -93,7 +93,7 @@ impl Book {
     /// # Errors
     /// When the engine fails.
     pub fn install(self: &Arc<Book>) -> BookResult<Sink> {
-        let present = self.hot().meta.generation;
+        let present = self.meta().generation;
         drop_other_generations(self.engine.as_ref(), present)?;
         let generation = present + 1;
         let spaces = Spaces::open(self.engine.as_ref(), generation)?;
@@ -131,11 +131,8 @@ impl Sink {
             batch.put(self.spaces.of(Kind::Meta), records::meta::KEY, &records::meta::encode(&meta));
             book.engine.write(&batch)?;
             book.engine.sync()?;
-            hot.meta = meta;
-            hot.spaces = self.spaces;
-            hot.unsynced_bytes = 0;
+            book.reload(&mut hot, meta, self.spaces)?;
         }
-        book.reload()?;
         drop_other_generations(book.engine.as_ref(), self.generation)
     }
 }

@@ -1,69 +1,72 @@
 //! One consistent moment of the book, for readers. Its index is read from the same view as everything else.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ledger::journal::JournalSequence;
 use ledger::{
-    Account, AccountName, AccountNumber, Asset, JournalRecord, LogTime, RequestId, RequestRecord, TransactionId,
-    TransactionRecord,
+    Account, AccountName, AccountNumber, Asset, Event, JournalRecord, LogTime, RequestBody, RequestId, RequestRecord,
+    TransactionId, TransactionRecord, TransactionState,
 };
 
+use super::accounts::{self, Accounts};
 use super::directory::Directory;
-use super::records::{self, Kind, Spaces, hold::Hold, meta::Meta};
-use super::{BookError, BookResult};
-use crate::store::{Direction, Engine, KeyRange, StoreError, StoredBytes, View};
+use super::index::{self, IndexView};
+use super::records::{self, Kind, Spaces, hold::Hold, index::KEPT_BIT, kept::KeptRecord, meta::Meta};
+use super::{BookError, BookResult, blocks};
+use crate::store::{Direction, KeyRange, StoredBytes, View};
 
-/// One consistent moment of the book.
+/// One consistent moment of the book: cheap to clone, and to be let go of soon.
+#[derive(Clone)]
 pub struct BookView {
-    view: Arc<dyn View>,
-    spaces: Spaces,
-    meta: Meta,
-    directory: Arc<RwLock<Directory>>,
+    inner: Arc<Inner>,
 }
 
-/// How often opening a view is tried again while a snapshot is being switched to.
-const MAX_OPEN_ATTEMPTS: usize = 8;
+/// What a view is made of. The applier makes one after each entry; all readers share it.
+pub(super) struct Inner {
+    pub(super) view: Arc<dyn View>,
+    pub(super) spaces: Spaces,
+    pub(super) meta: Meta,
+    pub(super) directory: Arc<RwLock<Directory>>,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) ids: IndexView<16>,
+    pub(super) references: IndexView<16>,
+    pub(super) postings: IndexView<4>,
+}
 
 impl BookView {
-    pub(super) fn open(engine: &dyn Engine, directory: Arc<RwLock<Directory>>) -> BookResult<BookView> {
-        for _ in 0..MAX_OPEN_ATTEMPTS {
-            let view = engine.view()?;
-            let Some(meta_space) = engine.space(&Kind::Meta.id(0)) else { break };
-            let meta = match view.get(meta_space, records::meta::KEY)? {
-                Some(bytes) => records::meta::decode(&bytes)?,
-                None => Meta::default(),
-            };
-            // Between the view and this line an installed snapshot may have dropped the view's generation.
-            if let Some(spaces) = Spaces::existing(engine, meta.generation) {
-                return Ok(BookView { view, spaces, meta, directory });
-            }
-        }
-        Err(BookError::Store(StoreError::UnknownSpace { space: "the book's present generation".to_owned() }))
+    pub(super) fn new(inner: Inner) -> BookView {
+        BookView { inner: Arc::new(inner) }
+    }
+
+    /// The engine's view.
+    pub(super) fn engine_view(&self) -> &dyn View {
+        self.inner.view.as_ref()
     }
 
     /// Where the book stands in this view.
     pub fn meta(&self) -> &Meta {
-        &self.meta
+        &self.inner.meta
     }
 
     /// The index of the last log entry that this view reflects.
     pub fn index(&self) -> u64 {
-        self.meta.index
+        self.inner.meta.index
     }
 
     /// The log's time in this view.
     pub fn time(&self) -> LogTime {
-        self.meta.head.time
+        self.inner.meta.head.time
     }
 
     /// The last journal sequence in this view.
     pub fn last_sequence(&self) -> JournalSequence {
-        self.meta.head.sequence
+        self.inner.meta.head.sequence
     }
 
     fn get(&self, kind: Kind, key: &[u8]) -> BookResult<Option<StoredBytes>> {
-        Ok(self.view.get(self.spaces.of(kind), key)?)
+        Ok(self.inner.view.get(self.inner.spaces.of(kind), key)?)
     }
 
     pub(super) fn scan<'s>(
@@ -72,7 +75,7 @@ impl BookView {
         range: &KeyRange,
         direction: Direction,
     ) -> BookResult<impl Iterator<Item = BookResult<(StoredBytes, StoredBytes)>> + use<'s>> {
-        let pairs = self.view.scan(self.spaces.of(kind), range, direction)?;
+        let pairs = self.inner.view.scan(self.inner.spaces.of(kind), range, direction)?;
         Ok(pairs.map(|pair| pair.map_err(BookError::from)))
     }
 
@@ -99,22 +102,48 @@ impl BookView {
 
     /// The name of an account that this view holds.
     pub fn account_name(&self, number: AccountNumber) -> BookResult<AccountName> {
-        let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
+        let directory = self.inner.directory.read().unwrap_or_else(PoisonError::into_inner);
         directory.name(number).cloned().ok_or(BookError::Malformed { what: "account number" })
     }
 
-    /// An account.
+    /// An account: from memory, unless it has changed since this view was opened.
     pub fn account(&self, number: AccountNumber) -> BookResult<Option<Account>> {
-        self.get(Kind::Accounts, &records::account::key(number))?
-            .map(|bytes| records::account::decode(&bytes))
-            .transpose()
+        if let Some(account) = self.inner.accounts.unchanged_since(number, self.last_sequence()) {
+            return Ok(Some(account));
+        }
+        let page = records::account::page(number);
+        let Some(stored) = self.get(Kind::Accounts, &records::account::key(page))? else { return Ok(None) };
+        let Some(mut account) = accounts::on_page(&stored, number)? else { return Ok(None) };
+        let last = self.postings(number, 0..=self.last_sequence().0, Direction::Backward)?.next().transpose()?;
+        if let Some(sequence) = last {
+            let record = self.known_journal(sequence)?;
+            let posting = record.event.postings().iter().rev().find(|posting| posting.account == number);
+            account.totals = posting.ok_or(BookError::Malformed { what: "index of postings" })?.totals;
+        }
+        Ok(Some(account))
     }
 
-    /// All accounts, by number.
+    /// All accounts, by number: the pages, brought up to date by the journal's last part.
     pub fn all_accounts(&self) -> BookResult<Vec<Account>> {
-        self.scan(Kind::Accounts, &KeyRange::all(), Direction::Forward)?
-            .map(|pair| records::account::decode(&pair?.1))
-            .collect()
+        let mut accounts = self.stored_accounts()?;
+        for record in self.journal_range(self.inner.meta.replay_from + 1..=self.last_sequence().0)? {
+            accounts::replay(&mut accounts, &record?)?;
+        }
+        Ok(accounts)
+    }
+
+    /// The accounts as the pages have them.
+    pub(super) fn stored_accounts(&self) -> BookResult<Vec<Account>> {
+        let mut accounts = Vec::new();
+        for pair in self.scan(Kind::Accounts, &KeyRange::all(), Direction::Forward)? {
+            let (key, stored) = pair?;
+            let first = u64::from(records::account::page_of_key(&key)?) * u64::from(records::account::PAGE_ACCOUNTS);
+            if first != accounts.len() as u64 {
+                return Err(BookError::Malformed { what: "list of accounts: a page is missing" });
+            }
+            accounts.extend(records::account::decode(&stored)?);
+        }
+        Ok(accounts)
     }
 
     /// All names and their numbers, by name.
@@ -147,23 +176,74 @@ impl BookView {
         Ok(names)
     }
 
-    /// What stands under a transaction's id.
+    /// What stands under a transaction's id: its state follows from the journal records that carry the id.
     pub fn transaction(&self, id: &TransactionId) -> BookResult<Option<TransactionRecord>> {
-        self.get(Kind::Transactions, records::transaction::key(id))?
-            .map(|bytes| records::transaction::decode(&bytes))
-            .transpose()
+        let mut found: Option<TransactionRecord> = None;
+        for pointer in self.ids(*id.as_bytes()) {
+            let pointer = pointer?;
+            if pointer & KEPT_BIT != 0 {
+                continue;
+            }
+            let record = self.known_journal(JournalSequence(pointer))?;
+            if record.event.transaction() == Some(*id) {
+                take_over(&mut found, &record);
+            }
+        }
+        if let Some(record) = &mut found
+            && let Some(stored) = self.get(Kind::Reversed, records::reversed::key(id))?
+        {
+            record.reversed = records::reversed::decode(&stored)?;
+        }
+        Ok(found)
     }
 
     /// What stands under a request's id.
     pub fn request(&self, id: &RequestId) -> BookResult<Option<RequestRecord>> {
-        self.get(Kind::Requests, records::request::key(id))?.map(|bytes| records::request::decode(&bytes)).transpose()
+        #[cfg(feature = "seeded-bugs")]
+        if ledger::seeded::forgets(id) {
+            return Ok(None);
+        }
+        for pointer in self.ids(*id.as_bytes()) {
+            let pointer = pointer?;
+            if pointer & KEPT_BIT == 0 {
+                let sequence = JournalSequence(pointer);
+                let record = self.known_journal(sequence)?;
+                if record.request == Some(*id) {
+                    return Ok(Some(RequestRecord { point: record.point, body: RequestBody::Booked(sequence) }));
+                }
+                continue;
+            }
+            let kept: KeptRecord = self
+                .block_record(Kind::Kept, "kept answer", pointer & !KEPT_BIT)?
+                .ok_or(BookError::Malformed { what: "kept answer: a number is missing" })?;
+            if kept.request == *id {
+                return Ok(Some(kept.record));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether nothing at all stands under an id, as far as memory can tell: `true` is certain.
+    pub(super) fn is_free(&self, id: &[u8; 16]) -> bool {
+        !self.inner.ids.may_contain(id)
+    }
+
+    fn ids(&self, id: [u8; 16]) -> impl Iterator<Item = BookResult<u64>> + '_ {
+        self.inner.ids.pointers(self.inner.view.as_ref(), id, 0..=u64::MAX, Direction::Forward)
+    }
+
+    fn block_record<T: serde::de::DeserializeOwned>(
+        &self,
+        kind: Kind,
+        what: &'static str,
+        number: u64,
+    ) -> BookResult<Option<T>> {
+        blocks::get(self.inner.view.as_ref(), self.inner.spaces.of(kind), what, number)
     }
 
     /// A journal record.
     pub fn journal(&self, sequence: JournalSequence) -> BookResult<Option<JournalRecord>> {
-        self.get(Kind::Journal, &records::journal::key(sequence))?
-            .map(|bytes| records::journal::decode(&bytes))
-            .transpose()
+        self.block_record(Kind::Journal, records::journal::WHAT, sequence.0)
     }
 
     /// A journal record that must be there.
@@ -176,13 +256,16 @@ impl BookView {
         &self,
         sequences: RangeInclusive<u64>,
     ) -> BookResult<impl Iterator<Item = BookResult<JournalRecord>> + '_> {
-        let first = records::journal::key(JournalSequence(*sequences.start()));
-        let range = match sequences.end().checked_add(1) {
-            Some(end) => KeyRange::between(first, records::journal::key(JournalSequence(end))),
-            None => KeyRange::from(first),
-        };
-        let pairs = self.scan(Kind::Journal, &range, Direction::Forward)?;
-        Ok(pairs.map(|pair| records::journal::decode(&pair?.1)))
+        let space = self.inner.spaces.of(Kind::Journal);
+        blocks::range(self.inner.view.as_ref(), space, records::journal::WHAT, sequences)
+    }
+
+    /// Kept answers of a range of numbers, in order.
+    pub(super) fn kept_range(
+        &self,
+        numbers: RangeInclusive<u64>,
+    ) -> BookResult<impl Iterator<Item = BookResult<KeptRecord>> + '_> {
+        blocks::range(self.inner.view.as_ref(), self.inner.spaces.of(Kind::Kept), "kept answer", numbers)
     }
 
     /// The sequences within a range that touched an account, in a direction.
@@ -192,19 +275,9 @@ impl BookView {
         sequences: RangeInclusive<u64>,
         direction: Direction,
     ) -> BookResult<impl Iterator<Item = BookResult<JournalSequence>> + '_> {
-        let first = records::posting::key(account, JournalSequence(*sequences.start()));
-        let range = match sequences.end().checked_add(1) {
-            Some(end) => KeyRange::between(first, records::posting::key(account, JournalSequence(end))),
-            None => {
-                let rest = KeyRange::prefix(account.0.to_be_bytes());
-                match rest.end() {
-                    Some(end) => KeyRange::between(first, end.to_vec()),
-                    None => KeyRange::from(first),
-                }
-            }
-        };
-        let pairs = self.scan(Kind::Postings, &range, direction)?;
-        Ok(pairs.map(|pair| records::sequence_at_end("posting key", &pair?.0).map(JournalSequence)))
+        let view = self.inner.view.as_ref();
+        let pointers = self.inner.postings.pointers(view, account.0.to_be_bytes(), sequences, direction);
+        Ok(pointers.map(|pointer| pointer.map(JournalSequence)))
     }
 
     /// All open reservations, oldest first, from a try's sequence on.
@@ -212,32 +285,40 @@ impl BookView {
         &self,
         first: JournalSequence,
     ) -> BookResult<impl Iterator<Item = BookResult<(JournalSequence, Hold)>> + '_> {
-        let pairs = self.scan(Kind::Holds, &KeyRange::from(records::hold::key(first)), Direction::Forward)?;
-        Ok(pairs.map(|pair| {
-            let (key, value) = pair?;
-            Ok((JournalSequence(records::sequence_at_end("hold key", &key)?), records::hold::decode(&value)?))
-        }))
+        let mut open = BTreeMap::new();
+        for pair in self.scan(Kind::Holds, &KeyRange::all(), Direction::Forward)? {
+            let record = records::hold::decode(&pair?.1)?;
+            open.insert(record.sequence, records::hold::known(&record)?);
+        }
+        // What began or ended since is in the journal; what is stored and has ended is no longer stored.
+        let mut begun: HashMap<TransactionId, JournalSequence> = HashMap::new();
+        for record in self.journal_range(self.inner.meta.replay_from + 1..=self.last_sequence().0)? {
+            let record = record?;
+            if let Some(hold) = Hold::of(&record) {
+                begun.insert(hold.transaction, record.sequence);
+                open.insert(record.sequence, hold);
+            } else if let Some(sequence) = Hold::ended_by(&record).and_then(|transaction| begun.remove(&transaction)) {
+                open.remove(&sequence);
+            }
+        }
+        Ok(open.into_iter().filter(move |(sequence, _)| *sequence >= first).map(Ok))
     }
 
-    /// All open reservations, oldest first.
-    pub fn holds(&self) -> BookResult<Vec<(JournalSequence, Hold)>> {
-        self.holds_from(JournalSequence(0))?.collect()
+    /// The records of the tries that are stored as holds.
+    pub(super) fn stored_holds(&self) -> BookResult<impl Iterator<Item = BookResult<JournalRecord>> + '_> {
+        let pairs = self.scan(Kind::Holds, &KeyRange::all(), Direction::Forward)?;
+        Ok(pairs.map(|pair| records::hold::decode(&pair?.1)))
     }
 
-    /// The sequences of the records that created transactions with a reference, in order, from a sequence on.
+    /// The sequences of the records that created transactions with a reference, in order, from a sequence on. Other references may be among them: compare the record's own.
     pub fn references(
         &self,
         reference: &str,
         first: JournalSequence,
     ) -> BookResult<impl Iterator<Item = BookResult<JournalSequence>> + '_> {
-        let all = KeyRange::prefix(records::reference::prefix(reference));
-        let from = records::reference::key(reference, first);
-        let range = match all.end() {
-            Some(end) => KeyRange::between(from, end.to_vec()),
-            None => KeyRange::from(from),
-        };
-        let pairs = self.scan(Kind::References, &range, Direction::Forward)?;
-        Ok(pairs.map(|pair| records::sequence_at_end("reference key", &pair?.0).map(JournalSequence)))
+        let (view, key) = (self.inner.view.as_ref(), index::reference_key(reference));
+        let pointers = self.inner.references.pointers(view, key, first.0..=u64::MAX, Direction::Forward);
+        Ok(pointers.map(|pointer| pointer.map(JournalSequence)))
     }
 
     /// The last sequence whose time of record is at or before `time`; 0 if none is. Times increase with sequences, so this halves.
@@ -252,5 +333,45 @@ impl BookView {
             }
         }
         Ok(JournalSequence(low))
+    }
+}
+
+/// What a journal record says of its transaction.
+fn take_over(found: &mut Option<TransactionRecord>, record: &JournalRecord) {
+    let sequence = Some(record.sequence);
+    let created = |state, deadline| {
+        Some(TransactionRecord { state, created: sequence, resolved: None, deadline, reversed: Vec::new() })
+    };
+    let mut resolve = |state| {
+        if let Some(record) = found.as_mut() {
+            record.state = state;
+            record.resolved = sequence;
+        }
+    };
+    match &record.event {
+        Event::Posted { .. } | Event::Reversed { .. } => *found = created(TransactionState::Confirmed, None),
+        Event::Tried { deadline, .. } => *found = created(TransactionState::Tried, *deadline),
+        Event::Confirmed { .. } => resolve(TransactionState::Confirmed),
+        Event::Cancelled { .. } => resolve(TransactionState::Cancelled),
+        Event::Expired { .. } => resolve(TransactionState::Expired),
+        Event::CancelledEmpty(_) => {
+            #[cfg(feature = "seeded-bugs")]
+            if ledger::seeded::is(ledger::seeded::CoreBug::LostTombstone) {
+                return;
+            }
+            *found = Some(TransactionRecord {
+                state: TransactionState::Cancelled,
+                created: None,
+                resolved: sequence,
+                deadline: None,
+                reversed: Vec::new(),
+            });
+        }
+        Event::AssetRegistered { .. }
+        | Event::AccountOpened(_)
+        | Event::LimitsSet { .. }
+        | Event::AccountFrozen(_)
+        | Event::AccountUnfrozen(_)
+        | Event::AccountClosed(_) => {}
     }
 }

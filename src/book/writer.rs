@@ -1,116 +1,109 @@
-//! Changes into one batch, hashed as they are encoded.
+//! What the core decided into one batch, hashed as it is encoded.
 
-use ledger::{Changes, JournalRecord, TransactionState};
+use ledger::journal::JournalSequence;
+use ledger::{AccountNumber, Changes, RequestBody};
 use sha2::{Digest as _, Sha256};
 
-use super::records::{self, Kind, Spaces, hold::Hold, meta::Meta};
+use super::records::kept::KeptRecord;
+use super::records::{self, Kind, Spaces, meta::Meta};
+use super::{BookError, BookResult, Hot, accounts, blocks};
 use crate::store::Batch;
 
-/// Encodes writes into a batch and hashes them: per write the kind's tag, the key's length (u16), the key, and 1 with the value's length (u32) and the value, or 0 for
-/// a deletion; numbers big-endian.
-struct Writer<'s> {
-    batch: Batch,
-    hasher: Sha256,
-    spaces: &'s Spaces,
-}
-
-impl Writer<'_> {
-    fn begin(&mut self, kind: Kind, key: &[u8]) {
-        // Keys have at most 1024 bytes; the engine refuses longer ones.
-        let length = u16::try_from(key.len()).unwrap_or(u16::MAX);
-        self.hasher.update([kind as u8]);
-        self.hasher.update(length.to_be_bytes());
-        self.hasher.update(key);
-    }
-
-    fn put_with(&mut self, kind: Kind, key: &[u8], encode: impl FnOnce(&mut Vec<u8>)) {
-        self.begin(kind, key);
-        let hasher = &mut self.hasher;
-        self.batch.put_with(self.spaces.of(kind), key, |buffer| {
-            let start = buffer.len();
-            encode(buffer);
-            let value = buffer.get(start..).unwrap_or_default();
-            hasher.update([1]);
-            hasher.update(u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
-            hasher.update(value);
-        });
-    }
-
-    fn put<T: serde::Serialize>(&mut self, kind: Kind, key: &[u8], value: &T) {
-        self.put_with(kind, key, |buffer| records::encode_into(value, buffer));
-    }
-
-    fn mark(&mut self, kind: Kind, key: &[u8]) {
-        self.put_with(kind, key, |_| {});
-    }
-
-    fn delete(&mut self, kind: Kind, key: &[u8]) {
-        self.begin(kind, key);
-        self.hasher.update([0]);
-        self.batch.delete(self.spaces.of(kind), key);
-    }
-
-    fn journal(&mut self, record: &JournalRecord) {
-        self.put(Kind::Journal, &records::journal::key(record.sequence), record);
-        let postings = record.event.postings();
-        for (position, posting) in postings.iter().enumerate() {
-            let is_first = !postings[..position].iter().any(|earlier| earlier.account == posting.account);
-            if is_first {
-                self.mark(Kind::Postings, &records::posting::key(posting.account, record.sequence));
-            }
-        }
-        if let Some(details) = record.event.details()
-            && !details.reference.is_empty()
-        {
-            self.mark(Kind::References, &records::reference::key(&details.reference, record.sequence));
+/// The answers of an entry that are kept whole, in the order in which they were decided.
+pub(super) fn kept(changes: &mut Changes) -> Vec<KeptRecord> {
+    let mut kept = Vec::new();
+    for (request, record) in std::mem::take(&mut changes.requests) {
+        match record.body {
+            RequestBody::Booked(_) => {}
+            RequestBody::Kept(_) => kept.push(KeptRecord { request, record }),
         }
     }
+    kept
 }
 
-/// The batch of an entry's changes. `meta` says what will have been applied; its head and state hash are brought up to date here.
-pub(super) fn batch(changes: &Changes, spaces: &Spaces, meta: &mut Meta) -> Batch {
-    let writes = 16 + changes.journal.len() * 4 + changes.accounts.len() + changes.requests.len();
+/// What is written beside the journal.
+pub(super) struct Beside<'e> {
+    pub(super) kept: &'e [KeptRecord],
+    /// The accounts that changed in more than their totals.
+    pub(super) accounts: &'e [AccountNumber],
+    /// Stored holds that ended.
+    pub(super) ended: &'e [JournalSequence],
+}
+
+/// Adds an entry's changes to a batch, and brings head, state hash and counters of `meta` up to date.
+pub(super) fn write(
+    batch: &mut Batch,
+    hot: &mut Hot,
+    changes: &Changes,
+    beside: &Beside<'_>,
+    meta: &mut Meta,
+) -> BookResult<()> {
+    let spaces = hot.spaces;
     let mut hasher = Sha256::new();
     hasher.update(meta.state_hash);
-    let mut writer = Writer { batch: Batch::with_capacity(writes, writes * 64), hasher, spaces };
-    for record in &changes.journal {
-        writer.journal(record);
+    if let Some(first) = changes.journal.first() {
+        blocks::write(batch, spaces.of(Kind::Journal), first.sequence.0, &changes.journal, &mut hasher);
     }
-    for asset in &changes.assets {
-        writer.put(Kind::Assets, &records::asset::key(asset.number), asset);
-    }
-    for (name, number) in &changes.names {
-        writer.put_with(Kind::Names, records::name::key(name), |buffer| {
-            buffer.extend_from_slice(&records::name::encode(*number));
+    blocks::write(batch, spaces.of(Kind::Kept), meta.kept + 1, beside.kept, &mut hasher);
+    meta.kept += beside.kept.len() as u64;
+    write_names(batch, &spaces, changes);
+    for (id, record) in changes.transactions.iter().filter(|(_, record)| !record.reversed.is_empty()) {
+        batch.put_with(spaces.of(Kind::Reversed), records::reversed::key(id), |buffer| {
+            records::encode_into(&record.reversed, buffer);
         });
     }
-    for (number, account) in &changes.accounts {
-        writer.put(Kind::Accounts, &records::account::key(*number), account);
+    for sequence in beside.ended {
+        batch.delete(spaces.of(Kind::Holds), &records::hold::key(*sequence));
     }
-    for (id, record) in &changes.transactions {
-        writer.put(Kind::Transactions, records::transaction::key(id), record);
-        let Some(created) = record.created else { continue };
-        match record.state {
-            TransactionState::Tried => {
-                let hold = Hold { transaction: *id, deadline: record.deadline };
-                writer.put(Kind::Holds, &records::hold::key(created), &hold);
-            }
-            TransactionState::Confirmed | TransactionState::Cancelled | TransactionState::Expired => {
-                // Only what was once reserved has been resolved by a record of its own.
-                if record.resolved.is_some() {
-                    writer.delete(Kind::Holds, &records::hold::key(created));
-                }
-            }
+    {
+        let slots = hot.accounts.read();
+        for number in beside.accounts {
+            let account = accounts::find(&slots, *number).ok_or(BookError::Malformed { what: "changed account" })?;
+            hasher.update(number.0.to_be_bytes());
+            hasher.update(records::encode(&account));
         }
     }
-    for (id, record) in &changes.requests {
-        writer.put(Kind::Requests, records::request::key(id), record);
-    }
-    // The clock moves with every entry, so it is part of the hash although the meta record is not.
-    writer.hasher.update(records::encode(&changes.head));
+    hasher.update((changes.journal.len() as u64).to_be_bytes());
+    hasher.update((beside.kept.len() as u64).to_be_bytes());
+    hasher.update((beside.accounts.len() as u64).to_be_bytes());
+    hasher.update(records::encode(&changes.head));
     meta.head = changes.head;
-    meta.state_hash = writer.hasher.finalize().into();
-    let Writer { mut batch, .. } = writer;
+    meta.state_hash = hasher.finalize().into();
+    write_checkpoint(batch, hot, beside.accounts, changes.journal.len(), meta);
+    Ok(())
+}
+
+fn write_names(batch: &mut Batch, spaces: &Spaces, changes: &Changes) {
+    for asset in &changes.assets {
+        batch.put_with(spaces.of(Kind::Assets), &records::asset::key(asset.number), |buffer| {
+            records::encode_into(asset, buffer);
+        });
+    }
+    for (name, number) in &changes.names {
+        batch.put(spaces.of(Kind::Names), records::name::key(name), &records::name::encode(*number));
+    }
+}
+
+/// The pages of accounts and the holds that come up with so many records.
+fn write_checkpoint(batch: &mut Batch, hot: &mut Hot, at_once: &[AccountNumber], records: usize, meta: &mut Meta) {
+    let Hot { accounts, pages, holds, spaces, .. } = hot;
+    pages.write(batch, spaces, &accounts.read(), at_once, records);
+    holds.store(batch, spaces, pages.cycle_began(), Some(records));
+    if pages.is_cycle_over() {
+        holds.store(batch, spaces, pages.cycle_began(), None);
+        pages.end_cycle(meta.head.sequence);
+    }
+    meta.replay_from = pages.replay_from;
+}
+
+/// Adds the meta record, which must be the last thing to be known of a batch.
+pub(super) fn write_meta(batch: &mut Batch, spaces: &Spaces, meta: &Meta) {
     batch.put(spaces.of(Kind::Meta), records::meta::KEY, &records::meta::encode(meta));
-    batch
+}
+
+/// The accounts that an entry changed, by number: what the core gives.
+pub(super) fn absorb_accounts(hot: &mut Hot, changes: &Changes) -> BookResult<Vec<AccountNumber>> {
+    let changed = changes.accounts.iter().map(|(number, account)| (*number, account));
+    let accounts: &accounts::Accounts = &hot.accounts;
+    hot.pages.absorb(accounts, changed, changes.head.sequence)
 }

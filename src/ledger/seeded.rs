@@ -25,11 +25,11 @@ pub fn choose(bug: CoreBug) {
 }
 
 /// Whether a bug is chosen.
-pub(crate) fn is(bug: CoreBug) -> bool {
+pub fn is(bug: CoreBug) -> bool {
     CHOSEN.load(Ordering::Relaxed) == bug as u8
 }
 
 /// Whether a request id is one of the eighth that [`CoreBug::ForgottenRequestId`] does not remember.
-pub(crate) fn forgets(request: &RequestId) -> bool {
+pub fn forgets(request: &RequestId) -> bool {
     is(CoreBug::ForgottenRequestId) && request.as_bytes()[15].is_multiple_of(8)
 }

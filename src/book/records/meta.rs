@@ -21,10 +21,14 @@ pub struct Meta {
     pub membership: Option<Vec<u8>>,
     /// Log time, journal sequence and counters.
     pub head: Head,
-    /// SHA-256 chain over every change applied (I11).
+    /// SHA-256 chain over everything decided (I11).
     pub state_hash: [u8; 32],
     /// The index of the snapshot that was installed here last; 0 for none. The log may begin after it.
     pub installed_index: u64,
+    /// The number of the last answer that was kept whole.
+    pub kept: u64,
+    /// The totals of all pages of accounts, and the list of stored holds, are not older than this sequence: what the journal says after it brings them up to date.
+    pub replay_from: u64,
 }
 
 pub(crate) fn encode(meta: &Meta) -> Vec<u8> {

@@ -1,18 +1,17 @@
 //! What is stored, one file a record: its key and its value.
 //!
 //! Keys are big-endian, so that their order is the order of numbers. Values are in postcard's encoding, pinned to one version. The state hash
-//! covers key and value of every write but the meta record's, so these bytes are the book's canonical encoding.
+//! covers the journal's records, so these bytes are the book's canonical encoding.
 
 pub mod account;
 pub mod asset;
 pub mod hold;
+pub mod index;
 pub mod journal;
+pub mod kept;
 pub mod meta;
 pub mod name;
-pub mod posting;
-pub mod reference;
-pub mod request;
-pub mod transaction;
+pub mod reversed;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,35 +27,41 @@ pub enum Kind {
     Meta = 0,
     /// Assets by number.
     Assets = 1,
-    /// Accounts by number.
+    /// Accounts by number, in pages.
     Accounts = 2,
     /// Account numbers by name.
     Names = 3,
-    /// Transactions by id.
-    Transactions = 4,
-    /// Requests by id.
-    Requests = 5,
-    /// Journal records by sequence.
-    Journal = 6,
-    /// Which journal records touched an account.
-    Postings = 7,
-    /// Open reservations by the sequence of their try.
-    Holds = 8,
-    /// Transactions by reference.
+    /// Journal records by sequence, in blocks.
+    Journal = 4,
+    /// Answers kept whole, in blocks.
+    Kept = 5,
+    /// Open reservations that the journal's replay has moved on past.
+    Holds = 6,
+    /// How much of a transaction was reversed.
+    Reversed = 7,
+    /// Where the ids of requests and transactions stand.
+    Ids = 8,
+    /// Where references stand.
     References = 9,
+    /// Which journal records touched an account.
+    Postings = 10,
+    /// The lists of runs of the three indexes.
+    Runs = 11,
 }
 
 /// All kinds but the meta record, in the order in which a snapshot carries them.
-pub const DATA_KINDS: [Kind; 9] = [
+pub const DATA_KINDS: [Kind; 11] = [
     Kind::Assets,
     Kind::Accounts,
     Kind::Names,
-    Kind::Transactions,
-    Kind::Requests,
     Kind::Journal,
-    Kind::Postings,
+    Kind::Kept,
     Kind::Holds,
+    Kind::Reversed,
+    Kind::Ids,
     Kind::References,
+    Kind::Postings,
+    Kind::Runs,
 ];
 
 impl Kind {
@@ -67,12 +72,14 @@ impl Kind {
             Kind::Assets => "assets",
             Kind::Accounts => "accounts",
             Kind::Names => "names",
-            Kind::Transactions => "transactions",
-            Kind::Requests => "requests",
             Kind::Journal => "journal",
-            Kind::Postings => "postings",
+            Kind::Kept => "kept",
             Kind::Holds => "holds",
+            Kind::Reversed => "reversed",
+            Kind::Ids => "ids",
             Kind::References => "references",
+            Kind::Postings => "postings",
+            Kind::Runs => "runs",
         }
     }
 
@@ -85,7 +92,7 @@ impl Kind {
 /// The handles of one generation's spaces.
 #[derive(Debug, Clone, Copy)]
 pub struct Spaces {
-    handles: [Space; 10],
+    handles: [Space; 12],
 }
 
 impl Spaces {
@@ -99,21 +106,11 @@ impl Spaces {
             })
         };
         let meta = open(Kind::Meta)?;
-        let mut handles = [meta; 10];
+        let mut handles = [meta; 12];
         for kind in DATA_KINDS {
             handles[kind as usize] = open(kind)?;
         }
         Ok(Spaces { handles })
-    }
-
-    /// The spaces of a generation that exists; `None` if it was dropped.
-    pub(crate) fn existing(engine: &dyn Engine, generation: u64) -> Option<Spaces> {
-        let meta = engine.space(&Kind::Meta.id(0))?;
-        let mut handles = [meta; 10];
-        for kind in DATA_KINDS {
-            handles[kind as usize] = engine.space(&kind.id(generation))?;
-        }
-        Some(Spaces { handles })
     }
 
     /// The space of a kind.

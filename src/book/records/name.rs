@@ -20,5 +20,6 @@ pub(crate) fn encode(number: AccountNumber) -> [u8; 4] {
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> BookResult<AccountNumber> {
-    super::account::number(bytes)
+    let bytes = bytes.try_into().map_err(|_| BookError::Malformed { what: "account number" })?;
+    Ok(AccountNumber(u32::from_be_bytes(bytes)))
 }

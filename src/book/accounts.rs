@@ -1,0 +1,183 @@
+//! All accounts in memory, and the writing of them in pages.
+//!
+//! The applier changes them here; readers copy single accounts that have not changed since their view. On disk an account's totals may be older than the book: pages are written in turn, some
+//! with every entry, and what the journal says since brings them up to date at the next open. The totals that a journal record left are in the record, so the replay decides nothing.
+//! Whatever else changes on an account is written at once.
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use ledger::journal::JournalSequence;
+use ledger::{Account, AccountNumber, JournalRecord};
+
+use super::records::account::{PAGE_ACCOUNTS, page, place};
+use super::records::{self, Kind, Spaces};
+use super::{BookError, BookResult};
+use crate::store::Batch;
+
+/// The fewest journal records in which all pages come up once.
+const LEAST_CYCLE_RECORDS: u64 = 65_536;
+/// With many pages, one comes up in so many records.
+const RECORDS_PER_PAGE: u64 = 16;
+
+/// An account and when it changed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    pub(super) account: Account,
+    /// No record after this one touched it.
+    pub(super) touched: u64,
+}
+
+/// The accounts by number.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    slots: RwLock<Vec<Slot>>,
+}
+
+fn slot(number: AccountNumber) -> usize {
+    usize::try_from(number.0).unwrap_or(usize::MAX)
+}
+
+impl Accounts {
+    /// Accounts as they were loaded.
+    pub(super) fn loaded(accounts: Vec<Account>) -> Accounts {
+        let slots = accounts.into_iter().map(|account| Slot { account, touched: 0 }).collect();
+        Accounts { slots: RwLock::new(slots) }
+    }
+
+    /// All of them, unchanging as long as the guard is held.
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Vec<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<Slot>> {
+        self.slots.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An account, if no record after `last` touched it.
+    pub(super) fn unchanged_since(&self, number: AccountNumber, last: JournalSequence) -> Option<Account> {
+        self.read().get(slot(number)).filter(|slot| slot.touched <= last.0).map(|slot| slot.account)
+    }
+}
+
+/// An account of a list by number.
+pub(super) fn find(slots: &[Slot], number: AccountNumber) -> Option<Account> {
+    slots.get(slot(number)).map(|slot| slot.account)
+}
+
+/// Brings accounts up to date with a record that came after them.
+pub(super) fn replay(accounts: &mut [Account], record: &JournalRecord) -> BookResult<()> {
+    for posting in record.event.postings() {
+        let account = accounts.get_mut(slot(posting.account));
+        account.ok_or(BookError::Malformed { what: "journal record: it names an unknown account" })?.totals =
+            posting.totals;
+    }
+    Ok(())
+}
+
+/// Which pages differ from those on disk, and which come up next.
+#[derive(Debug)]
+pub(super) struct Pages {
+    dirty: Vec<bool>,
+    next: u32,
+    /// Records that were applied, times pages: what is left of it is owed.
+    owed: u64,
+    /// All pages that came up since this sequence are not older than it.
+    cycle_began: u64,
+    /// All pages on disk are not older than this sequence.
+    pub(super) replay_from: u64,
+}
+
+impl Pages {
+    /// Pages of a book that stands at `last` and was brought up to date from `replay_from` on: any of them may be older than what is in memory.
+    pub(super) fn new(accounts: usize, replay_from: u64, last: JournalSequence) -> Pages {
+        let pages = accounts.div_ceil(usize::try_from(PAGE_ACCOUNTS).unwrap_or(usize::MAX));
+        Pages { dirty: vec![true; pages], next: 0, owed: 0, cycle_began: last.0, replay_from }
+    }
+
+    /// Holds that began at or before this sequence are stored while the cycle lasts.
+    pub(super) fn cycle_began(&self) -> JournalSequence {
+        JournalSequence(self.cycle_began)
+    }
+
+    /// Takes changed accounts over into memory, and returns those of which more than totals changed, in order.
+    pub(super) fn absorb<'c>(
+        &mut self,
+        accounts: &Accounts,
+        changes: impl Iterator<Item = (AccountNumber, &'c Account)>,
+        last: JournalSequence,
+    ) -> BookResult<Vec<AccountNumber>> {
+        let mut at_once = Vec::new();
+        let mut slots = accounts.write();
+        let mut known_accounts = slots.len();
+        for (number, account) in changes {
+            let page = page(number);
+            let dirty = usize::try_from(page).unwrap_or(usize::MAX);
+            if dirty >= self.dirty.len() {
+                self.dirty.resize(dirty + 1, true);
+            }
+            self.dirty[dirty] = true;
+            let changed = Slot { account: *account, touched: last.0 };
+            match slots.get_mut(slot(number)) {
+                Some(known) => {
+                    if (Account { totals: account.totals, ..known.account }) != *account {
+                        at_once.push(number);
+                    }
+                    *known = changed;
+                }
+                None if slot(number) == known_accounts => {
+                    known_accounts += 1;
+                    slots.push(changed);
+                    at_once.push(number);
+                }
+                None => return Err(BookError::Malformed { what: "new account: its number leaves a gap" }),
+            }
+        }
+        at_once.sort_unstable();
+        at_once.dedup();
+        Ok(at_once)
+    }
+
+    /// Writes pages: those of the given accounts, and those that come up with so many more records.
+    pub(super) fn write(&mut self, batch: &mut Batch, spaces: &Spaces, slots: &[Slot], at_once: &[AccountNumber], records: usize) {
+        for number in at_once {
+            self.write_page(batch, spaces, slots, page(*number));
+        }
+        let pages = u32::try_from(self.dirty.len()).unwrap_or(u32::MAX);
+        let cycle = (u64::from(pages) * RECORDS_PER_PAGE).max(LEAST_CYCLE_RECORDS);
+        self.owed += records as u64 * u64::from(pages);
+        while self.owed >= cycle && self.next < pages {
+            self.owed -= cycle;
+            self.write_page(batch, spaces, slots, self.next);
+            self.next += 1;
+        }
+    }
+
+    fn write_page(&mut self, batch: &mut Batch, spaces: &Spaces, slots: &[Slot], page: u32) {
+        let Some(dirty) = usize::try_from(page).ok().and_then(|page| self.dirty.get_mut(page)) else { return };
+        if !std::mem::take(dirty) {
+            return;
+        }
+        let first = slot(AccountNumber(page * PAGE_ACCOUNTS));
+        let own = slots.iter().skip(first).take(usize::try_from(PAGE_ACCOUNTS).unwrap_or(usize::MAX));
+        batch.put_with(spaces.of(Kind::Accounts), &records::account::key(page), |buffer| {
+            records::account::encode(own.map(|slot| &slot.account), buffer);
+        });
+    }
+
+    /// Whether all pages came up: the holds of the cycle must be stored then, before [`end_cycle`](Self::end_cycle).
+    pub(super) fn is_cycle_over(&self) -> bool {
+        !self.dirty.is_empty() && usize::try_from(self.next).is_ok_and(|next| next >= self.dirty.len())
+    }
+
+    /// Ends the cycle at `last`, which the accounts in memory reflect.
+    pub(super) fn end_cycle(&mut self, last: JournalSequence) {
+        self.replay_from = self.cycle_began;
+        self.cycle_began = last.0;
+        self.next = 0;
+    }
+}
+
+/// The account of a stored page.
+pub(super) fn on_page(stored: &[u8], number: AccountNumber) -> BookResult<Option<Account>> {
+    Ok(records::account::decode(stored)?.get(place(number)).copied())
+}

@@ -1,0 +1,85 @@
+//! The newest entries of an index, in memory until they are written out as a run. Only appended to: a view remembers how many entries it may see.
+
+use hashbrown::HashMap;
+
+use super::Entry;
+
+/// No entry before this one.
+const NONE: u32 = u32::MAX;
+
+/// An entry and the one before it under the same key.
+#[derive(Debug, Clone, Copy)]
+struct Link<const K: usize> {
+    entry: Entry<K>,
+    previous: u32,
+}
+
+/// Entries in the order in which they came, chained by key.
+#[derive(Debug)]
+pub(super) struct Tail<const K: usize> {
+    links: Vec<Link<K>>,
+    newest: HashMap<[u8; K], u32>,
+}
+
+impl<const K: usize> Default for Tail<K> {
+    fn default() -> Self {
+        Tail { links: Vec::new(), newest: HashMap::new() }
+    }
+}
+
+impl<const K: usize> Tail<K> {
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Adds an entry.
+    pub(super) fn push(&mut self, entry: Entry<K>) {
+        // A tail is written out long before it has as many entries as a u32 can count.
+        let position = u32::try_from(self.links.len()).unwrap_or(NONE);
+        let previous = self.newest.insert(entry.key, position).unwrap_or(NONE);
+        self.links.push(Link { entry, previous });
+    }
+
+    /// The pointers under a key among the first `visible` entries, newest first.
+    pub(super) fn pointers(&self, key: &[u8; K], visible: usize) -> impl Iterator<Item = u64> + '_ {
+        let link = |position: u32| usize::try_from(position).ok().and_then(|position| self.links.get(position));
+        let mut next = self.newest.get(key).copied();
+        std::iter::from_fn(move || {
+            loop {
+                let position = next.filter(|position| *position != NONE)?;
+                let found = link(position)?;
+                next = Some(found.previous);
+                if usize::try_from(position).is_ok_and(|position| position < visible) {
+                    return Some(found.entry.pointer);
+                }
+            }
+        })
+    }
+
+    /// All entries in the order of runs.
+    pub(super) fn sorted(&self) -> Vec<Entry<K>> {
+        let mut entries: Vec<Entry<K>> = self.links.iter().map(|link| link.entry).collect();
+        entries.sort_unstable();
+        entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_sees_only_what_was_there_when_it_was_opened() {
+        let mut tail = Tail::<1>::default();
+        for (key, pointer) in [(1, 10), (2, 11), (1, 12), (1, 13)] {
+            tail.push(Entry { key: [key], pointer });
+        }
+        let seen = |key: u8, visible| tail.pointers(&[key], visible).collect::<Vec<u64>>();
+        assert_eq!(seen(1, 4), [13, 12, 10]);
+        assert_eq!(seen(1, 3), [12, 10]);
+        assert_eq!(seen(1, 1), [10]);
+        assert_eq!(seen(2, 1), [0u64; 0]);
+        assert_eq!(seen(3, 4), [0u64; 0]);
+    }
+}
