@@ -14,8 +14,6 @@ use super::records::{self, Kind, Spaces};
 use super::{BookError, BookResult};
 use crate::store::Batch;
 
-/// The fewest journal records in which all pages come up once.
-const LEAST_CYCLE_RECORDS: u64 = 65_536;
 /// With many pages, one comes up in so many records.
 const RECORDS_PER_PAGE: u64 = 16;
 
@@ -77,6 +75,8 @@ pub(super) fn replay(accounts: &mut [Account], record: &JournalRecord) -> BookRe
 /// Which pages differ from those on disk, and which come up next.
 #[derive(Debug)]
 pub(super) struct Pages {
+    /// The fewest records in which all pages come up once.
+    least_cycle: u64,
     dirty: Vec<bool>,
     next: u32,
     /// Records that were applied, times pages: what is left of it is owed.
@@ -88,10 +88,11 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// Pages of a book that stands at `last` and was brought up to date from `replay_from` on: any of them may be older than what is in memory.
-    pub(super) fn new(accounts: usize, replay_from: u64, last: JournalSequence) -> Pages {
+    /// Pages of a book that stands at `last` and was brought up to date from `replay_from` on: any of them may be older than what is in memory. All of them come up once in `least_cycle` records,
+    /// or more where there are many.
+    pub(super) fn new(accounts: usize, least_cycle: u64, replay_from: u64, last: JournalSequence) -> Pages {
         let pages = accounts.div_ceil(usize::try_from(PAGE_ACCOUNTS).unwrap_or(usize::MAX));
-        Pages { dirty: vec![true; pages], next: 0, owed: 0, cycle_began: last.0, replay_from }
+        Pages { least_cycle, dirty: vec![true; pages], next: 0, owed: 0, cycle_began: last.0, replay_from }
     }
 
     /// Holds that began at or before this sequence are stored while the cycle lasts.
@@ -138,12 +139,19 @@ impl Pages {
     }
 
     /// Writes pages: those of the given accounts, and those that come up with so many more records.
-    pub(super) fn write(&mut self, batch: &mut Batch, spaces: &Spaces, slots: &[Slot], at_once: &[AccountNumber], records: usize) {
+    pub(super) fn write(
+        &mut self,
+        batch: &mut Batch,
+        spaces: &Spaces,
+        slots: &[Slot],
+        at_once: &[AccountNumber],
+        records: usize,
+    ) {
         for number in at_once {
             self.write_page(batch, spaces, slots, page(*number));
         }
         let pages = u32::try_from(self.dirty.len()).unwrap_or(u32::MAX);
-        let cycle = (u64::from(pages) * RECORDS_PER_PAGE).max(LEAST_CYCLE_RECORDS);
+        let cycle = (u64::from(pages) * RECORDS_PER_PAGE).max(self.least_cycle);
         self.owed += records as u64 * u64::from(pages);
         while self.owed >= cycle && self.next < pages {
             self.owed -= cycle;

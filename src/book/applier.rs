@@ -1,6 +1,6 @@
 //! Applying committed entries: decode, decide, write, answer.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::{PoisonError, RwLockReadGuard};
 
 use ledger::entry::EntryError;
@@ -12,12 +12,13 @@ use ledger::{
 };
 
 use super::accounts::{self, Slot};
+use super::blocks::LastBlock;
 use super::directory::Directory;
 use super::holds::Holds;
 use super::records::meta::Meta;
 use super::view::BookView;
 use super::writer::{self, Beside};
-use super::{Book, BookError, BookResult, Hot, SYNC_EVERY_BYTES};
+use super::{Book, BookError, BookResult, Hot};
 use crate::store::Batch;
 
 /// What a committed log entry carries.
@@ -60,7 +61,7 @@ impl Book {
             }
             Payload::Commands(bytes) => self.apply_commands(&mut hot, committed.index, &committed.log_id, bytes)?,
         };
-        if hot.unsynced_bytes >= SYNC_EVERY_BYTES {
+        if hot.unsynced_bytes >= hot.bounds.unsynced_bytes {
             self.engine.sync()?;
             hot.unsynced_bytes = 0;
         }
@@ -122,6 +123,7 @@ impl Book {
             directory: self.directory.read().unwrap_or_else(PoisonError::into_inner),
             view: &view,
             free: Cell::new(None),
+            block: RefCell::default(),
         };
         ledger::apply(&records, index, entry).map_err(|stop| match stop {
             Stop::Records(error) => error,
@@ -214,6 +216,7 @@ struct HotRecords<'a> {
     view: &'a BookView,
     /// The id that was last found to be free: a transaction's id is its request's by default, and is asked for right after it.
     free: Cell<Option<[u8; 16]>>,
+    block: RefCell<LastBlock<JournalRecord>>,
 }
 
 impl HotRecords<'_> {
@@ -226,6 +229,10 @@ impl HotRecords<'_> {
             self.free.set(Some(*id));
         }
         is_free
+    }
+
+    fn known_journal(&self, sequence: JournalSequence) -> BookResult<JournalRecord> {
+        self.view.known_journal_by(&mut self.block.borrow_mut(), sequence)
     }
 }
 
@@ -260,18 +267,21 @@ impl Records for HotRecords<'_> {
         match self.holds.transaction(id) {
             Some(record) => Ok(Some(record.clone())),
             None if self.is_free(id.as_bytes()) => Ok(None),
-            None => self.view.transaction(id),
+            None => self.view.transaction_by(id, |sequence| self.known_journal(sequence)),
         }
     }
 
     fn request(&self, id: &RequestId) -> BookResult<Option<RequestRecord>> {
-        if self.is_free(id.as_bytes()) { Ok(None) } else { self.view.request(id) }
+        if self.is_free(id.as_bytes()) {
+            return Ok(None);
+        }
+        self.view.request_by(id, |sequence| self.known_journal(sequence))
     }
 
     fn journal(&self, sequence: JournalSequence) -> BookResult<Option<JournalRecord>> {
         match self.holds.attempt(sequence) {
             Some(record) => Ok(Some(record.clone())),
-            None => self.view.journal(sequence),
+            None => self.known_journal(sequence).map(Some),
         }
     }
 

@@ -44,6 +44,15 @@ fn decode_next<T: DeserializeOwned>(what: &'static str, rest: &mut &[u8]) -> Boo
     Ok(record)
 }
 
+/// The block that would have a number, with the number of its first record.
+fn block_of(view: &dyn View, space: Space, what: &'static str, number: u64) -> BookResult<Option<(u64, StoredBytes)>> {
+    let Some(after) = number.checked_add(1) else { return Ok(None) };
+    let up_to = KeyRange::between(key(0), key(after));
+    let Some(pair) = view.scan(space, &up_to, Direction::Backward)?.next() else { return Ok(None) };
+    let (stored_key, block) = pair?;
+    Ok(Some((records::sequence_at_end(what, &stored_key)?, block)))
+}
+
 /// The record of a number.
 pub(super) fn get<T: DeserializeOwned>(
     view: &dyn View,
@@ -51,11 +60,7 @@ pub(super) fn get<T: DeserializeOwned>(
     what: &'static str,
     number: u64,
 ) -> BookResult<Option<T>> {
-    let Some(after) = number.checked_add(1) else { return Ok(None) };
-    let up_to = KeyRange::between(key(0), key(after));
-    let Some(pair) = view.scan(space, &up_to, Direction::Backward)?.next() else { return Ok(None) };
-    let (stored_key, block) = pair?;
-    let first = records::sequence_at_end(what, &stored_key)?;
+    let Some((first, block)) = block_of(view, space, what, number)? else { return Ok(None) };
     let mut rest: &[u8] = &block;
     for _ in first..number {
         if rest.is_empty() {
@@ -66,6 +71,47 @@ pub(super) fn get<T: DeserializeOwned>(
     if rest.is_empty() { Ok(None) } else { decode_next(what, &mut rest).map(Some) }
 }
 
+/// The last block that was read, decoded: who repeats a batch asks for its records one after another.
+#[derive(Debug)]
+pub(super) struct LastBlock<T> {
+    first: u64,
+    records: Vec<T>,
+}
+
+impl<T> Default for LastBlock<T> {
+    fn default() -> Self {
+        LastBlock { first: 0, records: Vec::new() }
+    }
+}
+
+impl<T: DeserializeOwned + Clone> LastBlock<T> {
+    /// The record of a number.
+    pub(super) fn get(
+        &mut self,
+        view: &dyn View,
+        space: Space,
+        what: &'static str,
+        number: u64,
+    ) -> BookResult<Option<T>> {
+        if let Some(known) = self.known(number) {
+            return Ok(Some(known));
+        }
+        let Some((first, block)) = block_of(view, space, what, number)? else { return Ok(None) };
+        let mut rest: &[u8] = &block;
+        self.records.clear();
+        self.first = first;
+        while !rest.is_empty() {
+            self.records.push(decode_next(what, &mut rest)?);
+        }
+        Ok(self.known(number))
+    }
+
+    fn known(&self, number: u64) -> Option<T> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.records.get(place).cloned()
+    }
+}
+
 /// The records of a range of numbers, in order.
 pub(super) fn range<'v, T: DeserializeOwned>(
     view: &'v dyn View,
@@ -73,15 +119,8 @@ pub(super) fn range<'v, T: DeserializeOwned>(
     what: &'static str,
     numbers: RangeInclusive<u64>,
 ) -> BookResult<Range<'v, T>> {
-    let up_to = match numbers.start().checked_add(1) {
-        Some(after) => KeyRange::between(key(0), key(after)),
-        None => KeyRange::all(),
-    };
-    let before = view.scan(space, &up_to, Direction::Backward)?.next().transpose()?;
-    let first_block = match before {
-        Some((stored_key, _)) => records::sequence_at_end(what, &stored_key)?,
-        None => *numbers.start(),
-    };
+    let before = block_of(view, space, what, *numbers.start())?;
+    let first_block = before.map_or(*numbers.start(), |(first, _)| first);
     let blocks = match numbers.end().checked_add(1) {
         Some(end) => KeyRange::between(key(first_block), key(end)),
         None => KeyRange::from(key(first_block)),

@@ -84,13 +84,7 @@ impl Holds {
     }
 
     /// Stores reservations that began at or before a sequence, the oldest first: all of them, or as many as fall due with so many journal records.
-    pub(super) fn store(
-        &mut self,
-        batch: &mut Batch,
-        spaces: &Spaces,
-        up_to: JournalSequence,
-        records: Option<usize>,
-    ) {
+    pub(super) fn store(&mut self, batch: &mut Batch, spaces: &Spaces, up_to: JournalSequence, records: Option<usize>) {
         let most = records.map_or(usize::MAX, |records| records.saturating_mul(STORED_PER_RECORD).saturating_add(8));
         for _ in 0..most {
             let Some(first) = self.unstored.first_entry().filter(|first| *first.key() <= up_to) else { return };

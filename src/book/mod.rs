@@ -16,6 +16,8 @@ mod holds;
 mod index;
 pub mod records;
 mod replay;
+#[cfg(test)]
+mod tests;
 pub mod transfer;
 pub mod view;
 mod writer;
@@ -72,13 +74,21 @@ pub enum BookError {
 /// The result of an operation on the book.
 pub type BookResult<T> = Result<T, BookError>;
 
-/// How much may be written before the book is synced, which bounds what the log must replay after a crash.
-const SYNC_EVERY_BYTES: usize = 32 * 1024 * 1024;
+/// How much is kept in memory or put off.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// How many bytes may be written before the book is synced, which bounds what the log must replay after a crash.
+    unsynced_bytes: usize,
+    /// Entries that an index of ids or references keeps in memory.
+    tail_ids: usize,
+    /// Entries that the index of postings keeps in memory.
+    tail_postings: usize,
+    /// The fewest journal records in which all pages of accounts come up once.
+    cycle_records: u64,
+}
 
-/// Entries that an index of ids or references keeps in memory.
-const TAIL_IDS: usize = 65_536;
-/// Entries that the index of postings keeps in memory.
-const TAIL_POSTINGS: usize = 131_072;
+const BOUNDS: Bounds =
+    Bounds { unsynced_bytes: 32 * 1024 * 1024, tail_ids: 65_536, tail_postings: 131_072, cycle_records: 65_536 };
 /// No deadline is set.
 const NEVER: u64 = u64::MAX;
 
@@ -91,14 +101,13 @@ struct Indexes {
 }
 
 impl Indexes {
-    fn open(view: &dyn View, spaces: &Spaces) -> BookResult<Indexes> {
-        let kind =
-            |kind, has_filters, tail_entries| IndexKind { kind, has_filters, tail_entries };
+    fn open(view: &dyn View, spaces: &Spaces, bounds: &Bounds) -> BookResult<Indexes> {
+        let kind = |kind, has_filters, tail_entries| IndexKind { kind, has_filters, tail_entries };
         Ok(Indexes {
             // A new request's id is asked for and not there; references and accounts are asked for when they are.
-            ids: Index::open(kind(Kind::Ids, true, TAIL_IDS), view, spaces)?,
-            references: Index::open(kind(Kind::References, false, TAIL_IDS), view, spaces)?,
-            postings: Index::open(kind(Kind::Postings, false, TAIL_POSTINGS), view, spaces)?,
+            ids: Index::open(kind(Kind::Ids, true, bounds.tail_ids), view, spaces)?,
+            references: Index::open(kind(Kind::References, false, bounds.tail_ids), view, spaces)?,
+            postings: Index::open(kind(Kind::Postings, false, bounds.tail_postings), view, spaces)?,
         })
     }
 
@@ -133,6 +142,7 @@ struct Hot {
     indexes: Indexes,
     meta: Meta,
     spaces: Spaces,
+    bounds: Bounds,
     unsynced_bytes: usize,
 }
 
@@ -160,6 +170,10 @@ impl Book {
     /// # Errors
     /// When the engine fails or what it holds does not decode.
     pub fn open(engine: Arc<dyn Engine>) -> BookResult<Book> {
+        Book::open_with(engine, BOUNDS)
+    }
+
+    fn open_with(engine: Arc<dyn Engine>, bounds: Bounds) -> BookResult<Book> {
         let meta_space = match engine.space(&Kind::Meta.id(0)) {
             Some(space) => space,
             None => engine.create_space(&Kind::Meta.id(0))?,
@@ -172,7 +186,7 @@ impl Book {
         drop_other_generations(engine.as_ref(), meta.generation)?;
         let spaces = Spaces::open(engine.as_ref(), meta.generation)?;
         let directory = Arc::new(RwLock::new(Directory::default()));
-        let (hot, published) = load(engine.as_ref(), &directory, meta, spaces)?;
+        let (hot, published) = load(engine.as_ref(), &directory, meta, spaces, bounds)?;
         let earliest_deadline = AtomicU64::new(hot.holds.earliest_deadline().map_or(NEVER, |deadline| deadline.0));
         let published = RwLock::new(published);
         Ok(Book { engine, hot: Mutex::new(hot), published, earliest_deadline, directory, local_clock_expiry: None })
@@ -191,7 +205,7 @@ impl Book {
 
     /// Loads what a newly installed snapshot holds, and shows it.
     fn reload(&self, hot: &mut Hot, meta: Meta, spaces: Spaces) -> BookResult<()> {
-        let (loaded, published) = load(self.engine.as_ref(), &self.directory, meta, spaces)?;
+        let (loaded, published) = load(self.engine.as_ref(), &self.directory, meta, spaces, hot.bounds)?;
         *hot = loaded;
         self.show(hot, published);
         Ok(())
@@ -259,9 +273,10 @@ fn load(
     directory: &Arc<RwLock<Directory>>,
     meta: Meta,
     spaces: Spaces,
+    bounds: Bounds,
 ) -> BookResult<(Hot, BookView)> {
     let stored = engine.view()?;
-    let indexes = Indexes::open(stored.as_ref(), &spaces)?;
+    let indexes = Indexes::open(stored.as_ref(), &spaces, &bounds)?;
     let unread = BookView::new(Inner {
         view: stored,
         spaces,
@@ -272,10 +287,10 @@ fn load(
         references: indexes.references.view(&spaces),
         postings: indexes.postings.view(&spaces),
     });
-    let loaded = replay::load(&unread, &indexes)?;
+    let loaded = replay::load(&unread, &indexes, &bounds)?;
     let replay::Loaded { accounts, pages, holds, directory: names } = loaded;
     *directory.write().unwrap_or_else(PoisonError::into_inner) = names;
-    let hot = Hot { accounts, pages, holds, indexes, meta, spaces, unsynced_bytes: 0 };
+    let hot = Hot { accounts, pages, holds, indexes, meta, spaces, bounds, unsynced_bytes: 0 };
     let view = view_of(engine, directory, &hot)?;
     Ok((hot, view))
 }

@@ -12,7 +12,7 @@ use super::records::hold::Hold;
 use super::records::index::KEPT_BIT;
 use super::records::kept::KeptRecord;
 use super::view::BookView;
-use super::{BookError, BookResult, Indexes};
+use super::{BookError, BookResult, Bounds, Indexes};
 
 /// Everything in memory that follows from what is stored.
 pub(super) struct Loaded {
@@ -23,7 +23,7 @@ pub(super) struct Loaded {
 }
 
 /// Loads what a view has, and fills the tails of the indexes.
-pub(super) fn load(view: &BookView, indexes: &Indexes) -> BookResult<Loaded> {
+pub(super) fn load(view: &BookView, indexes: &Indexes, bounds: &Bounds) -> BookResult<Loaded> {
     let meta = view.meta();
     let mut directory = Directory::default();
     for asset in view.assets()? {
@@ -36,11 +36,12 @@ pub(super) fn load(view: &BookView, indexes: &Indexes) -> BookResult<Loaded> {
         holds.begin(record?, true)?;
     }
     replay_journal(view, indexes, &mut accounts, &mut holds)?;
-    for (number, kept) in (indexes.ids.covered().kept + 1..).zip(view.kept_range(indexes.ids.covered().kept + 1..=meta.kept)?)
+    for (number, kept) in
+        (indexes.ids.covered().kept + 1..).zip(view.kept_range(indexes.ids.covered().kept + 1..=meta.kept)?)
     {
         indexes.ids.extend(std::iter::once(kept_entry(&kept?, number)));
     }
-    let pages = Pages::new(accounts.len(), meta.replay_from, meta.head.sequence);
+    let pages = Pages::new(accounts.len(), bounds.cycle_records, meta.replay_from, meta.head.sequence);
     Ok(Loaded { accounts: Arc::new(Accounts::loaded(accounts)), pages, holds, directory })
 }
 
@@ -59,12 +60,7 @@ fn add_names(view: &BookView, accounts: &[Account], directory: &mut Directory) -
 }
 
 /// Reads the journal's end once for all that needs it.
-fn replay_journal(
-    view: &BookView,
-    indexes: &Indexes,
-    accounts: &mut [Account],
-    holds: &mut Holds,
-) -> BookResult<()> {
+fn replay_journal(view: &BookView, indexes: &Indexes, accounts: &mut [Account], holds: &mut Holds) -> BookResult<()> {
     let replay_from = view.meta().replay_from;
     let covered = [indexes.ids.covered(), indexes.references.covered(), indexes.postings.covered()];
     let [ids, references, postings] = covered.map(|covered| covered.sequence);

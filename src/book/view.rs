@@ -11,11 +11,14 @@ use ledger::{
 };
 
 use super::accounts::{self, Accounts};
+use super::blocks::{self, LastBlock};
 use super::directory::Directory;
 use super::index::{self, IndexView};
 use super::records::{self, Kind, Spaces, hold::Hold, index::KEPT_BIT, kept::KeptRecord, meta::Meta};
-use super::{BookError, BookResult, blocks};
+use super::{BookError, BookResult};
 use crate::store::{Direction, KeyRange, StoredBytes, View};
+
+const MISSING: &str = "journal: a sequence is missing";
 
 /// One consistent moment of the book: cheap to clone, and to be let go of soon.
 #[derive(Clone)]
@@ -178,13 +181,22 @@ impl BookView {
 
     /// What stands under a transaction's id: its state follows from the journal records that carry the id.
     pub fn transaction(&self, id: &TransactionId) -> BookResult<Option<TransactionRecord>> {
+        self.transaction_by(id, |sequence| self.known_journal(sequence))
+    }
+
+    /// What stands under a transaction's id, with journal records from `read`.
+    pub(super) fn transaction_by(
+        &self,
+        id: &TransactionId,
+        read: impl Fn(JournalSequence) -> BookResult<JournalRecord>,
+    ) -> BookResult<Option<TransactionRecord>> {
         let mut found: Option<TransactionRecord> = None;
         for pointer in self.ids(*id.as_bytes()) {
             let pointer = pointer?;
             if pointer & KEPT_BIT != 0 {
                 continue;
             }
-            let record = self.known_journal(JournalSequence(pointer))?;
+            let record = read(JournalSequence(pointer))?;
             if record.event.transaction() == Some(*id) {
                 take_over(&mut found, &record);
             }
@@ -199,6 +211,15 @@ impl BookView {
 
     /// What stands under a request's id.
     pub fn request(&self, id: &RequestId) -> BookResult<Option<RequestRecord>> {
+        self.request_by(id, |sequence| self.known_journal(sequence))
+    }
+
+    /// What stands under a request's id, with journal records from `read`.
+    pub(super) fn request_by(
+        &self,
+        id: &RequestId,
+        read: impl Fn(JournalSequence) -> BookResult<JournalRecord>,
+    ) -> BookResult<Option<RequestRecord>> {
         #[cfg(feature = "seeded-bugs")]
         if ledger::seeded::forgets(id) {
             return Ok(None);
@@ -207,7 +228,7 @@ impl BookView {
             let pointer = pointer?;
             if pointer & KEPT_BIT == 0 {
                 let sequence = JournalSequence(pointer);
-                let record = self.known_journal(sequence)?;
+                let record = read(sequence)?;
                 if record.request == Some(*id) {
                     return Ok(Some(RequestRecord { point: record.point, body: RequestBody::Booked(sequence) }));
                 }
@@ -246,9 +267,20 @@ impl BookView {
         self.block_record(Kind::Journal, records::journal::WHAT, sequence.0)
     }
 
+    /// A journal record that must be there, by way of the block that was last read.
+    pub(super) fn known_journal_by(
+        &self,
+        last: &mut LastBlock<JournalRecord>,
+        sequence: JournalSequence,
+    ) -> BookResult<JournalRecord> {
+        let space = self.inner.spaces.of(Kind::Journal);
+        let found = last.get(self.inner.view.as_ref(), space, records::journal::WHAT, sequence.0)?;
+        found.ok_or(BookError::Malformed { what: MISSING })
+    }
+
     /// A journal record that must be there.
     pub fn known_journal(&self, sequence: JournalSequence) -> BookResult<JournalRecord> {
-        self.journal(sequence)?.ok_or(BookError::Malformed { what: "journal: a sequence is missing" })
+        self.journal(sequence)?.ok_or(BookError::Malformed { what: MISSING })
     }
 
     /// Journal records of a range of sequences, in order.

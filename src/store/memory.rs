@@ -19,7 +19,10 @@ use super::{
     StoredBytes, View, batch::check_pair, checksum::SealKey, spaces::SpaceTable,
 };
 
-const SCAN_CHUNK: usize = 128;
+/// Pairs that a scan reads at first: often one is all that is asked for. Each stretch is twice as long as the one before.
+const FIRST_STRETCH: usize = 2;
+/// The most pairs that a scan reads at once.
+const LONGEST_STRETCH: usize = 128;
 
 /// A book in memory. Clones are not offered: a replica owns its engine, as it owns its disk.
 pub struct MemoryEngine {
@@ -349,6 +352,7 @@ impl View for MemoryView {
             first: Bound::Included(Bytes::copy_from_slice(range.first())),
             end: range.end().map_or(Bound::Unbounded, |end| Bound::Excluded(Bytes::copy_from_slice(end))),
             direction,
+            stretch_pairs: FIRST_STRETCH,
             chunk: VecDeque::new(),
             exhausted: range.is_empty(),
         };
@@ -363,6 +367,8 @@ struct MemoryScan<'v> {
     first: Bound<Bytes>,
     end: Bound<Bytes>,
     direction: Direction,
+    /// How many pairs the next stretch has.
+    stretch_pairs: usize,
     chunk: VecDeque<(Bytes, Bytes)>,
     exhausted: bool,
 }
@@ -390,8 +396,9 @@ impl MemoryScan<'_> {
     /// Copies the next few pairs out, so that no lock is held between two calls.
     fn fill(&mut self) {
         let map = read_keys(&self.keys);
+        let longer = (self.stretch_pairs * 2).min(LONGEST_STRETCH);
         let mut range = map.range::<Bytes, _>((self.first.as_ref(), self.end.as_ref()));
-        for _ in 0..SCAN_CHUNK {
+        for _ in 0..std::mem::replace(&mut self.stretch_pairs, longer) {
             let next = match self.direction {
                 Direction::Forward => range.next(),
                 Direction::Backward => range.next_back(),

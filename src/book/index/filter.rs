@@ -13,9 +13,8 @@ const BLOCK_KEYS: u64 = 32;
 pub(super) const BYTES_PER_KEY: u64 = 2;
 
 /// One odd multiplier a word, so that the eight bits of a key are chosen differently. Part of the stored format.
-const MULTIPLIERS: [u32; BLOCK_WORDS] = [
-    0x9E37_79B1, 0x85EB_CA77, 0xC2B2_AE3D, 0x27D4_EB2F, 0x1656_67B1, 0xD6E8_FEB9, 0xA3B1_9535, 0x5C3D_0E4B,
-];
+const MULTIPLIERS: [u32; BLOCK_WORDS] =
+    [0x9E37_79B1, 0x85EB_CA77, 0xC2B2_AE3D, 0x27D4_EB2F, 0x1656_67B1, 0xD6E8_FEB9, 0xA3B1_9535, 0x5C3D_0E4B];
 
 /// The filter of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +58,6 @@ impl Filter {
         let Some(block) = self.blocks.get(self.place(hash)) else { return true };
         block.iter().zip(bits(hash)).all(|(word, bit)| word & bit != 0)
     }
-
 
     /// Some of its blocks as they are stored: words one after another, little-endian.
     pub(super) fn encode(&self, first: usize, blocks: usize, buffer: &mut Vec<u8>) {

@@ -10,14 +10,16 @@ mod filter;
 mod merge;
 mod run;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::records::{self, Kind, Spaces};
 use super::BookResult;
+use super::records::{self, Kind, Spaces};
 use crate::store::{Batch, Direction, Space, View};
 use merge::Merge;
 use run::{Run, RunRecord, RunWriter};

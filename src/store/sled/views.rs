@@ -22,7 +22,10 @@ use crate::store::{
 /// The most that the values before may take for all open views together, in bytes.
 pub const MAX_REMEMBERED_BYTES: usize = 64 << 20;
 
-const SCAN_CHUNK: usize = 256;
+/// Pairs that a scan reads at first: often one is all that is asked for. Each stretch is twice as long as the one before.
+const FIRST_STRETCH: usize = 2;
+/// The most pairs that a scan reads at once.
+const LONGEST_STRETCH: usize = 256;
 const PREFIX_BYTES: usize = 4;
 /// What a remembered value costs beside its bytes.
 const NOTE_BYTES: usize = 128;
@@ -217,6 +220,7 @@ impl View for SledView {
             first: Bound::Included(stored_key(number, range.first())),
             end: Bound::Excluded(end),
             direction,
+            stretch_pairs: FIRST_STRETCH,
             chunk: VecDeque::new(),
             exhausted: range.is_empty(),
         };
@@ -230,6 +234,8 @@ struct SledScan<'v> {
     first: Bound<IVec>,
     end: Bound<IVec>,
     direction: Direction,
+    /// How many pairs the next stretch has.
+    stretch_pairs: usize,
     chunk: VecDeque<(IVec, IVec)>,
     exhausted: bool,
 }
@@ -270,19 +276,20 @@ impl SledScan<'_> {
         let mut last = None;
         match self.direction {
             Direction::Forward => {
-                for pair in pairs.take(SCAN_CHUNK) {
+                for pair in pairs.take(self.stretch_pairs) {
                     last = Some(take(pair)?);
                     count += 1;
                 }
             }
             Direction::Backward => {
-                for pair in pairs.rev().take(SCAN_CHUNK) {
+                for pair in pairs.rev().take(self.stretch_pairs) {
                     last = Some(take(pair)?);
                     count += 1;
                 }
             }
         }
-        self.exhausted = count < SCAN_CHUNK;
+        self.exhausted = count < self.stretch_pairs;
+        self.stretch_pairs = (self.stretch_pairs * 2).min(LONGEST_STRETCH);
         // The stretch ends at the last key read, or with the range where the tree had no more.
         let (first, end) = match (last.filter(|_| !self.exhausted), self.direction) {
             (None, _) => (self.first.clone(), self.end.clone()),

@@ -1,0 +1,327 @@
+//! The book against what was asked of it: random commands over a book whose bounds are so small that it writes runs, pages and holds all the time, with views of earlier moments,
+//! restarts, and a second book that is never restarted.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use ledger::command::{Confirm, Details, OpenAccount, Post, Posting, RegisterAsset, Reverse, SetLimits, Try};
+use ledger::journal::JournalSequence;
+use ledger::{
+    Account, AccountName, AccountNumber, AccountRef, Amount, Answer, AssetCode, Balance, Class, Command, EntryWriter,
+    Floor, Interval, LogTime, Operation, Outcome, RequestBody, RequestId, Scale, Side, TransactionId, TransactionState,
+};
+
+use super::view::BookView;
+use super::{Book, Bounds, Committed, Payload};
+use crate::store::fjall::{FjallBounds, FjallEngine};
+use crate::store::memory::MemoryEngine;
+use crate::store::{Direction, Engine};
+
+const SMALL: Bounds = Bounds { unsynced_bytes: 8 * 1024, tail_ids: 24, tail_postings: 32, cycle_records: 40 };
+const ACCOUNTS: u64 = 150;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        (mixed ^ (mixed >> 27)) % bound
+    }
+}
+
+fn id(number: u64) -> [u8; 16] {
+    u128::from(number + 1).to_be_bytes()
+}
+
+fn request(number: u64) -> RequestId {
+    RequestId::from_bytes(id(number)).unwrap()
+}
+
+fn transaction(number: u64) -> TransactionId {
+    TransactionId::from_bytes(id(number)).unwrap()
+}
+
+fn name(number: u64) -> AccountName {
+    AccountName::new(&format!("account:{number}")).unwrap()
+}
+
+fn posting(number: u64, side: Side, amount: u64) -> Posting {
+    let amount = Amount::from_minor(u128::from(amount), Scale::new(2).unwrap()).unwrap();
+    Posting { account: AccountRef::Name(name(number)), side, amount, asset: None }
+}
+
+/// What was asked and answered, and the books that were asked.
+struct Play {
+    random: Random,
+    next_id: u64,
+    index: u64,
+    clock_ns: u64,
+    tried: Vec<u64>,
+    posted: Vec<u64>,
+    answers: Vec<(RequestId, Answer)>,
+}
+
+impl Play {
+    fn command(&mut self, operation: impl FnOnce(&mut Random, u64) -> Operation) -> Command {
+        let number = self.next_id;
+        self.next_id += 1;
+        let operation = operation(&mut self.random, number);
+        Command { request: request(number), principal: String::new(), operation }
+    }
+
+    fn pair(random: &mut Random) -> Vec<Posting> {
+        let (debit, step) = (random.below(ACCOUNTS), 1 + random.below(ACCOUNTS - 1));
+        let amount = 1 + random.below(500);
+        vec![posting(debit, Side::Debit, amount), posting((debit + step) % ACCOUNTS, Side::Credit, amount)]
+    }
+
+    fn next_command(&mut self) -> Command {
+        let choice = self.random.below(20);
+        let earlier = |list: &[u64], random: &mut Random| -> Option<u64> {
+            (!list.is_empty()).then(|| list[usize::try_from(random.below(list.len() as u64)).unwrap()])
+        };
+        let tried = earlier(&self.tried, &mut self.random);
+        let posted = earlier(&self.posted, &mut self.random);
+        match (choice, tried, posted) {
+            (0..=7, _, _) => {
+                self.posted.push(self.next_id);
+                self.command(|random, number| {
+                    let reference =
+                        if random.below(3) == 0 { format!("order-{}", random.below(20)) } else { String::new() };
+                    let details = Details { reference, ..Details::default() };
+                    Operation::Post(Post { transaction: transaction(number), postings: Play::pair(random), details })
+                })
+            }
+            (8..=11, _, _) => {
+                self.tried.push(self.next_id);
+                self.command(|random, number| {
+                    let timeout = (random.below(2) == 0).then(|| Interval(1 + random.below(60_000)));
+                    let postings = Play::pair(random);
+                    Operation::Try(Try {
+                        transaction: transaction(number),
+                        postings,
+                        details: Details::default(),
+                        timeout,
+                    })
+                })
+            }
+            (12..=14, Some(number), _) => {
+                self.command(|_, _| Operation::Confirm(Confirm { transaction: transaction(number), amounts: None }))
+            }
+            (15, Some(number), _) => self.command(|_, _| Operation::Cancel(transaction(number))),
+            (16, _, Some(number)) => self.command(|_, own| {
+                let (transaction, original) = (transaction(own), transaction(number));
+                Operation::Reverse(Reverse { transaction, original, amounts: None, details: Details::default() })
+            }),
+            (17, _, _) => self.command(|_, number| Operation::Cancel(transaction(number + 1_000_000))),
+            (18, _, _) => self.command(|random, _| {
+                let account = AccountRef::Name(name(random.below(ACCOUNTS)));
+                let ceiling = ledger::command::CeilingChange::Set(Amount::from_minor(1_000_000, Scale::ZERO).unwrap());
+                Operation::SetLimits(SetLimits { account, floor: Some(Floor::Unlimited), ceiling })
+            }),
+            // Refused, or a repetition: an answer that is kept whole.
+            _ => self.command(|_, _| Operation::Freeze(AccountRef::Name(name(ACCOUNTS + 5)))),
+        }
+    }
+
+    fn founding(&mut self) -> Vec<Command> {
+        let usd = AssetCode::new("USD").unwrap();
+        let scale = Scale::new(2).unwrap();
+        let mut commands = vec![self.command(|_, _| Operation::RegisterAsset(RegisterAsset { code: usd, scale }))];
+        for number in 0..ACCOUNTS {
+            commands.push(self.command(|random, _| {
+                let floor = match random.below(4) {
+                    0 => Floor::AtLeast(Balance::zero(Scale::ZERO)),
+                    _ => Floor::Unlimited,
+                };
+                let metadata = ledger::command::Metadata::new();
+                let (name, class) = (name(number), Class::Liability);
+                Operation::OpenAccount(Box::new(OpenAccount {
+                    name,
+                    asset: usd,
+                    class,
+                    floor,
+                    ceiling: None,
+                    metadata,
+                }))
+            }));
+        }
+        commands
+    }
+
+    fn apply(&mut self, commands: &[Command], books: &[&Book]) {
+        self.index += 1;
+        self.clock_ns += 1 + self.random.below(10_000);
+        let mut entry = EntryWriter::new(256);
+        for command in commands {
+            entry.push(&ledger::entry::encode_command(command).unwrap(), 1);
+        }
+        let bytes = entry.finish(LogTime(self.clock_ns));
+        let mut first = None;
+        for book in books {
+            let payload = Payload::Commands(&bytes);
+            let answers = book.apply(Committed { index: self.index, log_id: vec![1], payload }).unwrap();
+            assert_eq!(*first.get_or_insert(answers.clone()), answers);
+        }
+        let hashes: Vec<[u8; 32]> = books.iter().map(|book| book.meta().state_hash).collect();
+        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "the books differ after entry {}", self.index);
+        let answers = first.unwrap();
+        self.answers.extend(commands.iter().map(|command| command.request).zip(answers));
+    }
+}
+
+/// What a book must say of itself, from its journal alone.
+fn check_against_journal(view: &BookView) -> HashMap<TransactionId, TransactionState> {
+    let last = view.last_sequence().0;
+    let mut postings: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+    let mut totals = HashMap::new();
+    let mut states = HashMap::new();
+    let mut open = BTreeMap::new();
+    let mut references: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut expected = 1;
+    for record in view.journal_range(1..=last).unwrap() {
+        let record = record.unwrap();
+        assert_eq!(record.sequence.0, expected);
+        assert_eq!(view.journal(record.sequence).unwrap().as_ref(), Some(&record));
+        expected += 1;
+        for posting in record.event.postings() {
+            let list = postings.entry(posting.account.0).or_default();
+            if list.last() != Some(&record.sequence.0) {
+                list.push(record.sequence.0);
+            }
+            totals.insert(posting.account.0, posting.totals);
+        }
+        if let Some(details) = record.event.details().filter(|details| !details.reference.is_empty()) {
+            references.entry(details.reference.clone()).or_default().push(record.sequence.0);
+        }
+        let Some(transaction) = record.event.transaction() else { continue };
+        let (state, is_open) = match &record.event {
+            ledger::Event::Tried { .. } => (TransactionState::Tried, true),
+            ledger::Event::Cancelled { .. } | ledger::Event::CancelledEmpty(_) => (TransactionState::Cancelled, false),
+            ledger::Event::Expired { .. } => (TransactionState::Expired, false),
+            _ => (TransactionState::Confirmed, false),
+        };
+        let before = states.insert(transaction, state);
+        if is_open {
+            open.insert(record.sequence, transaction);
+        } else if before == Some(TransactionState::Tried) {
+            open.retain(|_, held| *held != transaction);
+        }
+    }
+    assert_eq!(expected, last + 1);
+    let accounts = view.all_accounts().unwrap();
+    for (number, account) in (0u32..).zip(&accounts) {
+        let asked: Account = view.account(AccountNumber(number)).unwrap().unwrap();
+        assert_eq!(asked, *account, "account {number}");
+        assert_eq!(totals.get(&number).copied().unwrap_or(ledger::Totals::zero(account.scale)), account.totals);
+        let wanted = postings.remove(&number).unwrap_or_default();
+        let ask = |range, direction| -> Vec<u64> {
+            let found = view.postings(AccountNumber(number), range, direction).unwrap();
+            found.map(|sequence| sequence.unwrap().0).collect()
+        };
+        assert_eq!(ask(0..=last, Direction::Forward), wanted);
+        let middle = last / 2;
+        let mut early: Vec<u64> = wanted.into_iter().filter(|sequence| *sequence <= middle).collect();
+        early.reverse();
+        assert_eq!(ask(0..=middle, Direction::Backward), early);
+    }
+    for (reference, wanted) in &references {
+        let found = view.references(reference, JournalSequence(0)).unwrap();
+        assert_eq!(found.map(|sequence| sequence.unwrap().0).collect::<Vec<u64>>(), *wanted, "{reference}");
+    }
+    let holds: Vec<_> = view.holds_from(JournalSequence(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(holds.iter().map(|(sequence, hold)| (*sequence, hold.transaction)).collect::<BTreeMap<_, _>>(), open);
+    assert!(holds.is_sorted_by_key(|(sequence, _)| *sequence));
+    states
+}
+
+/// What a book must remember of requests and transactions.
+fn check_memory(view: &BookView, answers: &[(RequestId, Answer)], states: &HashMap<TransactionId, TransactionState>) {
+    for (request, answer) in answers {
+        let known = view.request(request).unwrap();
+        if answer.point.index > view.index() {
+            assert_eq!(known, None, "the view shows request {request}, which came after it");
+            continue;
+        }
+        let known = known.unwrap_or_else(|| panic!("request {request} is forgotten"));
+        assert_eq!(known.point, answer.point);
+        match known.body {
+            RequestBody::Booked(sequence) => {
+                assert_eq!((Some(sequence), answer.replay_of), (answer.sequence, None));
+                assert!(matches!(answer.outcome, Outcome::Accepted(_)));
+            }
+            RequestBody::Kept(kept) => assert_eq!(kept.outcome, answer.outcome),
+        }
+        let transaction = TransactionId::from_bytes(*request.as_bytes()).unwrap();
+        assert_eq!(
+            view.transaction(&transaction).unwrap().map(|record| record.state),
+            states.get(&transaction).copied()
+        );
+    }
+}
+
+fn check(view: &BookView, play: &Play) {
+    let states = check_against_journal(view);
+    check_memory(view, &play.answers, &states);
+}
+
+/// Plays entries on two books; the first is opened anew now and then by `reopen`, which also tells what that leaves of its engine.
+fn play(entries: u64, engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn Engine>) -> Arc<dyn Engine>) {
+    let seed = std::env::var("FOLIO_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(11);
+    println!("FOLIO_SEED={seed}");
+    let mut play = Play {
+        random: Random(seed),
+        next_id: 0,
+        index: 0,
+        clock_ns: 1_000_000,
+        tried: Vec::new(),
+        posted: Vec::new(),
+        answers: Vec::new(),
+    };
+    let mut engine = engine;
+    let mut book = Book::open_with(Arc::clone(&engine), SMALL).unwrap();
+    let witness = Book::open(Arc::new(MemoryEngine::new())).unwrap();
+    let founding = play.founding();
+    play.apply(&founding, &[&book, &witness]);
+    let mut views: Vec<BookView> = Vec::new();
+    for number in 0..entries {
+        let commands: Vec<Command> = (0..play.random.below(9)).map(|_| play.next_command()).collect();
+        play.apply(&commands, &[&book, &witness]);
+        if play.random.below(80) == 0 {
+            views.push(book.view().unwrap());
+        }
+        if play.random.below(120) == 0 {
+            views.iter().for_each(|view| check(view, &play));
+            views.clear();
+            drop(book);
+            engine = reopen(engine);
+            book = Book::open_with(Arc::clone(&engine), SMALL).unwrap();
+            assert_eq!(book.meta(), Book::open_with(Arc::clone(&engine), SMALL).unwrap().meta());
+            check(&book.view().unwrap(), &play);
+        }
+        assert!(book.meta().index == number + 2);
+    }
+    check(&book.view().unwrap(), &play);
+    check(&witness.view().unwrap(), &play);
+    assert!(play.answers.len() > 1_000, "{} answers", play.answers.len());
+}
+
+#[test]
+fn a_book_says_the_same_now_later_and_after_any_restart() {
+    play(700, Arc::new(MemoryEngine::new()), |engine| engine);
+}
+
+#[test]
+fn a_book_on_disk_says_the_same_after_any_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |path: &std::path::Path| -> Arc<dyn Engine> {
+        Arc::new(FjallEngine::open(path, &FjallBounds::default()).unwrap())
+    };
+    play(400, open(folder.path()), |engine| {
+        engine.sync().unwrap();
+        drop(engine);
+        open(folder.path())
+    });
+}
