@@ -189,7 +189,7 @@ fn end_holds(holds: &mut Holds, changes: &Changes) -> Vec<JournalSequence> {
 /// Begins the reservations that are open after changes.
 fn begin_holds(holds: &mut Holds, changes: Changes) -> BookResult<()> {
     let mut begun: Vec<JournalSequence> = Vec::new();
-    for (_, record) in &changes.transactions {
+    for record in changes.transactions.values() {
         match record.state {
             TransactionState::Tried => begun.extend(record.created),
             TransactionState::Confirmed | TransactionState::Cancelled | TransactionState::Expired => {}

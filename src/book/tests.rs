@@ -14,9 +14,8 @@ use ledger::{
 
 use super::view::BookView;
 use super::{Book, Bounds, Committed, Payload};
-use crate::store::fjall::{FjallBounds, FjallEngine};
 use crate::store::memory::MemoryEngine;
-use crate::store::{Direction, Engine};
+use crate::store::{self, Direction, Engine, EngineKind};
 
 const SMALL: Bounds = Bounds { unsynced_bytes: 8 * 1024, tail_ids: 24, tail_postings: 32, cycle_records: 40 };
 const ACCOUNTS: u64 = 150;
@@ -316,9 +315,7 @@ fn a_book_says_the_same_now_later_and_after_any_restart() {
 #[test]
 fn a_book_on_disk_says_the_same_after_any_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let open = |path: &std::path::Path| -> Arc<dyn Engine> {
-        Arc::new(FjallEngine::open(path, &FjallBounds::default()).unwrap())
-    };
+    let open = |path: &std::path::Path| store::open(EngineKind::default(), path).unwrap();
     play(400, open(folder.path()), |engine| {
         engine.sync().unwrap();
         drop(engine);
