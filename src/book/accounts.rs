@@ -59,7 +59,12 @@ impl Accounts {
 
 /// An account of a list by number.
 pub(super) fn find(slots: &[Slot], number: AccountNumber) -> Option<Account> {
-    slots.get(slot(number)).map(|slot| slot.account)
+    find_ref(slots, number).copied()
+}
+
+/// An account of a list by number, where it lies.
+pub(super) fn find_ref(slots: &[Slot], number: AccountNumber) -> Option<&Account> {
+    slots.get(slot(number)).map(|slot| &slot.account)
 }
 
 /// Brings accounts up to date with a record that came after them.

@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::sync::{PoisonError, RwLockReadGuard};
 
+use ledger::command::Posting;
 use ledger::entry::EntryError;
 use ledger::journal::JournalSequence;
 use ledger::{
-    Account, AccountName, AccountNumber, Answer, Applied, Asset, AssetCode, AssetNumber, Changes, Entry, Head,
-    JournalRecord, LogTime, Records, RequestId, RequestRecord, Stop, TransactionId, TransactionRecord,
-    TransactionState,
+    Account, AccountName, AccountNumber, AccountRef, Answer, Applied, Asset, AssetCode, AssetNumber, Changes, Command,
+    Entry, Head, JournalRecord, LogTime, Operation, Records, RequestId, RequestRecord, Stop, TransactionId,
+    TransactionRecord, TransactionState,
 };
 
 use super::accounts::{self, Slot};
@@ -19,7 +20,6 @@ use super::records::meta::Meta;
 use super::view::BookView;
 use super::writer::{self, Beside};
 use super::{Book, BookError, BookResult, Hot};
-use crate::store::Batch;
 
 /// What a committed log entry carries.
 #[derive(Debug, Clone)]
@@ -122,7 +122,8 @@ impl Book {
             holds: &hot.holds,
             directory: self.directory.read().unwrap_or_else(PoisonError::into_inner),
             view: &view,
-            free: Cell::new(None),
+            free: RefCell::default(),
+            place: Cell::new(0),
             block: RefCell::default(),
         };
         ledger::apply(&records, index, entry).map_err(|stop| match stop {
@@ -137,7 +138,8 @@ impl Book {
         let kept = writer::kept(&mut changes);
         let changed = writer::absorb_accounts(hot, &changes)?;
         let ended = end_holds(&mut hot.holds, &changes);
-        let mut batch = Batch::with_capacity(64, 4096 + changes.journal.len() * 256);
+        let mut batch = std::mem::take(&mut hot.batch);
+        batch.clear();
         let first_kept = meta.kept + 1;
         let beside = Beside { kept: &kept, accounts: &changed, ended: &ended };
         writer::write(&mut batch, hot, &changes, &beside, &mut meta)?;
@@ -146,6 +148,9 @@ impl Book {
         writer::write_meta(&mut batch, &hot.spaces, &meta);
         self.engine.write(&batch)?;
         hot.unsynced_bytes += batch.bytes();
+        if batch.bytes() <= hot.bounds.batch_bytes {
+            hot.batch = batch;
+        }
         hot.meta = meta;
         self.add_names(hot, &mut changes)?;
         begin_holds(&mut hot.holds, changes)?;
@@ -214,21 +219,59 @@ struct HotRecords<'a> {
     holds: &'a Holds,
     directory: RwLockReadGuard<'a, Directory>,
     view: &'a BookView,
-    /// The id that was last found to be free: a transaction's id is its request's by default, and is asked for right after it.
-    free: Cell<Option<[u8; 16]>>,
+    /// Ids that are free, in the order in which they are expected to be asked for.
+    free: RefCell<Vec<[u8; 16]>>,
+    /// Where in that list the last one stood.
+    place: Cell<usize>,
     block: RefCell<LastBlock<JournalRecord>>,
 }
 
 impl HotRecords<'_> {
     fn is_free(&self, id: &[u8; 16]) -> bool {
-        if self.free.get().as_ref() == Some(id) {
+        let free = self.free.borrow();
+        let place = self.place.get();
+        // A transaction's id is its request's by default, and is asked for right after it.
+        let here = free.iter().skip(place).take(4).position(|known| known == id);
+        if let Some(step) = here {
+            self.place.set(place + step);
             return true;
         }
-        let is_free = self.view.is_free(id);
-        if is_free {
-            self.free.set(Some(*id));
+        self.view.is_free(id)
+    }
+
+    /// Has the accounts of postings brought into the processor's cache.
+    fn touch(&self, postings: &[Posting]) {
+        for posting in postings {
+            if let AccountRef::Number(number) = posting.account
+                && let Some(account) = accounts::find_ref(&self.accounts, number)
+            {
+                std::hint::black_box((account.asset, account.totals.debits_pending, account.opened));
+            }
         }
-        is_free
+    }
+
+    /// Adds the ids that a command will ask for, and fetches its accounts.
+    fn foresee(&self, command: &Command, ids: &mut Vec<[u8; 16]>) {
+        ids.push(*command.request.as_bytes());
+        let (transaction, postings): (TransactionId, &[Posting]) = match &command.operation {
+            Operation::Post(post) => (post.transaction, &post.postings),
+            Operation::Try(attempt) => (attempt.transaction, &attempt.postings),
+            Operation::Reverse(reverse) => (reverse.transaction, &[]),
+            Operation::Atomic(items) => return items.iter().for_each(|item| self.foresee(item, ids)),
+            // They are about a transaction that is there, or about none.
+            Operation::Confirm(_)
+            | Operation::Cancel(_)
+            | Operation::RegisterAsset(_)
+            | Operation::OpenAccount(_)
+            | Operation::SetLimits(_)
+            | Operation::Freeze(_)
+            | Operation::Unfreeze(_)
+            | Operation::Close(_) => return,
+        };
+        if transaction.as_bytes() != command.request.as_bytes() {
+            ids.push(*transaction.as_bytes());
+        }
+        self.touch(postings);
     }
 
     fn known_journal(&self, sequence: JournalSequence) -> BookResult<JournalRecord> {
@@ -238,6 +281,14 @@ impl HotRecords<'_> {
 
 impl Records for HotRecords<'_> {
     type Error = BookError;
+
+    fn expect(&self, commands: &[Command]) {
+        let mut ids = self.free.borrow_mut();
+        ids.clear();
+        commands.iter().for_each(|command| self.foresee(command, &mut ids));
+        self.view.retain_free(&mut ids);
+        self.place.set(0);
+    }
 
     fn head(&self) -> Head {
         self.head
@@ -261,6 +312,10 @@ impl Records for HotRecords<'_> {
 
     fn account(&self, number: AccountNumber) -> BookResult<Option<Account>> {
         Ok(accounts::find(&self.accounts, number))
+    }
+
+    fn asset_of(&self, number: AccountNumber) -> BookResult<Option<AssetNumber>> {
+        Ok(accounts::find_ref(&self.accounts, number).map(|account| account.asset))
     }
 
     fn transaction(&self, id: &TransactionId) -> BookResult<Option<TransactionRecord>> {

@@ -79,6 +79,8 @@ pub type BookResult<T> = Result<T, BookError>;
 struct Bounds {
     /// How many bytes may be written before the book is synced, which bounds what the log must replay after a crash.
     unsynced_bytes: usize,
+    /// The largest batch whose buffers are kept for the next.
+    batch_bytes: usize,
     /// Entries that an index of ids or references keeps in memory.
     tail_ids: usize,
     /// Entries that the index of postings keeps in memory.
@@ -87,8 +89,13 @@ struct Bounds {
     cycle_records: u64,
 }
 
-const BOUNDS: Bounds =
-    Bounds { unsynced_bytes: 32 * 1024 * 1024, tail_ids: 65_536, tail_postings: 131_072, cycle_records: 65_536 };
+const BOUNDS: Bounds = Bounds {
+    unsynced_bytes: 32 * 1024 * 1024,
+    batch_bytes: 8 * 1024 * 1024,
+    tail_ids: 65_536,
+    tail_postings: 131_072,
+    cycle_records: 65_536,
+};
 /// No deadline is set.
 const NEVER: u64 = u64::MAX;
 
@@ -144,6 +151,8 @@ struct Hot {
     spaces: Spaces,
     bounds: Bounds,
     unsynced_bytes: usize,
+    /// The batch before, for its buffers.
+    batch: Batch,
 }
 
 /// The book of one replica.
@@ -290,7 +299,7 @@ fn load(
     let loaded = replay::load(&unread, &indexes, &bounds)?;
     let replay::Loaded { accounts, pages, holds, directory: names } = loaded;
     *directory.write().unwrap_or_else(PoisonError::into_inner) = names;
-    let hot = Hot { accounts, pages, holds, indexes, meta, spaces, bounds, unsynced_bytes: 0 };
+    let hot = Hot { accounts, pages, holds, indexes, meta, spaces, bounds, unsynced_bytes: 0, batch: Batch::new() };
     let view = view_of(engine, directory, &hot)?;
     Ok((hot, view))
 }

@@ -17,7 +17,8 @@ use super::{Book, Bounds, Committed, Payload};
 use crate::store::memory::MemoryEngine;
 use crate::store::{self, Direction, Engine, EngineKind};
 
-const SMALL: Bounds = Bounds { unsynced_bytes: 8 * 1024, tail_ids: 24, tail_postings: 32, cycle_records: 40 };
+const SMALL: Bounds =
+    Bounds { unsynced_bytes: 8 * 1024, batch_bytes: 2_000, tail_ids: 24, tail_postings: 32, cycle_records: 40 };
 const ACCOUNTS: u64 = 150;
 
 struct Random(u64);

@@ -249,6 +249,11 @@ impl BookView {
         !self.inner.ids.may_contain(id)
     }
 
+    /// Keeps of some ids those under which certainly nothing stands.
+    pub(super) fn retain_free(&self, ids: &mut Vec<[u8; 16]>) {
+        self.inner.ids.retain_absent(ids);
+    }
+
     fn ids(&self, id: [u8; 16]) -> impl Iterator<Item = BookResult<u64>> + '_ {
         self.inner.ids.pointers(self.inner.view.as_ref(), id, 0..=u64::MAX, Direction::Forward)
     }

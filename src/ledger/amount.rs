@@ -42,11 +42,12 @@ fn power_of_ten(exponent: u32) -> Option<u128> {
 }
 
 fn decimal(mantissa: u128, scale: u32) -> Option<Decimal> {
-    if mantissa > MAX_MANTISSA {
+    if mantissa > MAX_MANTISSA || scale > MAX_WRITTEN_SCALE {
         return None;
     }
-    let signed = i128::try_from(mantissa).ok()?;
-    Decimal::try_from_i128_with_scale(signed, scale).ok()
+    // 96 bits, in three words.
+    let word = |shift: u32| (mantissa >> shift) as u32;
+    Some(Decimal::from_parts(word(0), word(32), word(64), false, scale))
 }
 
 /// An amount of money that is not negative, held at one scale.
@@ -231,9 +232,21 @@ fn write_scaled(f: &mut fmt::Formatter<'_>, negative: bool, mantissa: u128, scal
     }
 }
 
+/// Minor units as they are stored. A variable-length number has the same bytes whatever the width of its type, and 64 bits are written quicker than 128.
+struct Minor(u128);
+
+impl Serialize for Minor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match u64::try_from(self.0) {
+            Ok(minor) => serializer.serialize_u64(minor),
+            Err(_) => serializer.serialize_u128(self.0),
+        }
+    }
+}
+
 impl Serialize for Amount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.mantissa(), self.0.scale()).serialize(serializer)
+        (Minor(self.mantissa()), self.0.scale()).serialize(serializer)
     }
 }
 

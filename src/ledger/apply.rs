@@ -77,7 +77,7 @@ pub fn apply<R: Records>(records: &R, index: u64, entry: &Entry) -> Result<Appli
     if entry.version != RULES_VERSION {
         return Err(Stop::UnknownRules { version: entry.version });
     }
-    let mut working = Working::over(records);
+    let mut working = Working::with_capacity(records, entry.commands.len());
     let first = Point { index, position: 0, time: LogTime(0) };
     let expired = expire_due(&mut working, first, entry.stamp, 0, MAX_EXPIRIES_PER_STEP)?;
     if expired == MAX_EXPIRIES_PER_STEP {
@@ -88,6 +88,9 @@ pub fn apply<R: Records>(records: &R, index: u64, entry: &Entry) -> Result<Appli
         begin(&mut working, first, entry.stamp, 0)?;
     }
     for (position, command) in (0u32..).zip(&entry.commands) {
+        if position % EXPECTED_AT_ONCE == 0 {
+            expect(records, &entry.commands, position);
+        }
         let point = begin(&mut working, Point { position, ..first }, entry.stamp, items_of(command))?;
         let decision = decide(&mut working, point, entry.stamp, command)?;
         answers.push(Answer {
@@ -99,6 +102,17 @@ pub fn apply<R: Records>(records: &R, index: u64, entry: &Entry) -> Result<Appli
         });
     }
     Ok(Applied { changes: working.into_changes(), answers, finished: true })
+}
+
+/// How many commands the book is told of before they are decided.
+const EXPECTED_AT_ONCE: u32 = 64;
+
+fn expect<R: Records>(records: &R, commands: &[Command], from: u32) {
+    let (first, length) = (usize::try_from(from), usize::try_from(EXPECTED_AT_ONCE));
+    if let (Ok(first), Ok(length)) = (first, length) {
+        let rest = commands.get(first..).unwrap_or_default();
+        records.expect(rest.get(..length).unwrap_or(rest));
+    }
 }
 
 /// How many nanoseconds after its own time a command's last part is decided: one per item of an atomic batch.

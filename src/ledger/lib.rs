@@ -24,7 +24,7 @@
 //! # The map
 //! [`amount`], [`name`], [`time`] and [`id`] are the vocabulary; [`account`], [`transaction`] and [`journal`] what the
 //! book holds; [`command`], [`entry`] and [`outcome`] what goes in and comes out; [`limits`] every bound; [`shape`] what a
-//! well-formed command is; [`records`] how the book is read and changed; `working` the entry's overlay; `ops` one
+//! well-formed command is; [`records`] how the book is read and changed, [`table`] how changes are kept in order; `working` the entry's overlay; `ops` one
 //! file an operation; [`trial_balance`] the sum over all accounts.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -49,6 +49,7 @@ pub mod records;
 #[cfg(feature = "seeded-bugs")]
 pub mod seeded;
 pub mod shape;
+pub mod table;
 pub mod time;
 pub mod transaction;
 pub mod trial_balance;

@@ -1,7 +1,6 @@
 //! How the book is read, and how it changes: reads as a trait, writes as data.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -15,6 +14,7 @@ use crate::id::{RequestId, TransactionId};
 use crate::journal::{JournalRecord, JournalSequence};
 use crate::name::{AccountName, AssetCode};
 use crate::outcome::{Accepted, Answer, Outcome, Point};
+use crate::table::Table;
 use crate::time::LogTime;
 use crate::transaction::TransactionRecord;
 
@@ -36,6 +36,10 @@ pub trait Records {
     /// Why a read failed; the node cannot go on then.
     type Error: fmt::Debug;
 
+    /// Told before some commands are decided, in their order: what they will look up may be fetched ahead, all of it at once. Says nothing about what is looked up.
+    fn expect(&self, commands: &[Command]) {
+        let _ = commands;
+    }
     /// Where the book stands.
     fn head(&self) -> Head;
     /// The asset of a code.
@@ -48,6 +52,13 @@ pub trait Records {
     fn account_name(&self, number: AccountNumber) -> Result<Option<AccountName>, Self::Error>;
     /// An account.
     fn account(&self, number: AccountNumber) -> Result<Option<Account>, Self::Error>;
+    /// The asset that an account holds.
+    ///
+    /// # Errors
+    /// As for [`account`](Self::account).
+    fn asset_of(&self, number: AccountNumber) -> Result<Option<AssetNumber>, Self::Error> {
+        Ok(self.account(number)?.map(|account| account.asset))
+    }
     /// What stands under a transaction's id.
     fn transaction(&self, id: &TransactionId) -> Result<Option<TransactionRecord>, Self::Error>;
     /// What stands under a request's id.
@@ -93,7 +104,7 @@ pub struct Kept {
     pub replay_of: Option<Point>,
 }
 
-/// What an entry changes, as data: each map holds the new value. The shell writes all of it in one atomic batch, together with the
+/// What an entry changes, as data: each table holds the new values, in the order in which their keys were first changed. The shell writes all of it in one atomic batch, together with the
 /// index of the entry.
 ///
 /// Open holds follow from `transactions`: those TRIED with a deadline, and those no longer TRIED.
@@ -108,11 +119,26 @@ pub struct Changes {
     /// Names of new accounts.
     pub names: Vec<(AccountName, AccountNumber)>,
     /// Changed accounts.
-    pub accounts: BTreeMap<AccountNumber, Account>,
+    pub accounts: Table<AccountNumber, Account>,
     /// Changed transactions.
-    pub transactions: BTreeMap<TransactionId, TransactionRecord>,
+    pub transactions: Table<TransactionId, TransactionRecord>,
     /// New requests.
-    pub requests: BTreeMap<RequestId, RequestRecord>,
+    pub requests: Table<RequestId, RequestRecord>,
+}
+
+impl Changes {
+    /// No changes, with room for those of so many commands.
+    pub(crate) fn with_capacity(head: Head, commands: usize) -> Changes {
+        Changes {
+            head,
+            journal: Vec::with_capacity(commands),
+            assets: Vec::new(),
+            names: Vec::new(),
+            accounts: Table::with_capacity(commands * 2),
+            transactions: Table::with_capacity(commands),
+            requests: Table::with_capacity(commands),
+        }
+    }
 }
 
 /// What one step of [`crate::apply()`] returns.

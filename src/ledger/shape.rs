@@ -140,8 +140,18 @@ fn check_postings(postings: &[Posting]) -> Checked {
 
 /// The position of the first posting whose account stands on the other side before it.
 pub(crate) fn same_account_on_both_sides<A: Ord + Copy>(postings: impl Iterator<Item = (A, Side)>) -> Option<usize> {
+    let mut postings = postings.enumerate();
+    let (_, (first, first_side)) = postings.next()?;
+    let (position, (second, second_side)) = postings.next()?;
+    if second == first && second_side != first_side {
+        return Some(position);
+    }
+    // Most transactions have two postings: no map is made for them.
     let mut sides = alloc::collections::BTreeMap::new();
-    for (position, (account, side)) in postings.enumerate() {
+    for (position, (account, side)) in postings {
+        if sides.is_empty() {
+            sides.extend([(first, first_side), (second, second_side)]);
+        }
         if *sides.entry(account).or_insert(side) != side {
             return Some(position);
         }

@@ -67,11 +67,16 @@ pub(crate) struct Working<'a, E> {
 
 impl<'a, E: core::fmt::Debug> Working<'a, E> {
     pub(crate) fn over(base: &'a dyn Records<Error = E>) -> Working<'a, E> {
+        Working::with_capacity(base, 0)
+    }
+
+    /// An overlay with room for the changes of so many commands.
+    pub(crate) fn with_capacity(base: &'a dyn Records<Error = E>, commands: usize) -> Working<'a, E> {
         let head = base.head();
         Working {
             base,
             base_head: head,
-            changes: Changes { head, ..Changes::default() },
+            changes: Changes::with_capacity(head, commands),
             new_names: BTreeMap::new(),
             holds_begun: BTreeSet::new(),
             holds_ended: BTreeSet::new(),
@@ -182,6 +187,12 @@ impl<'a, E: core::fmt::Debug> Working<'a, E> {
             .ok_or_else(|| broken("I11", format!("account number {} is not on the book", number.0)))
     }
 
+    pub(crate) fn known_asset_of(&self, number: AccountNumber) -> Result<AssetNumber, Stop<E>> {
+        self.asset_of(number)
+            .map_err(Stop::Records)?
+            .ok_or_else(|| broken("I11", format!("account number {} is not on the book", number.0)))
+    }
+
     pub(crate) fn known_name(&self, number: AccountNumber) -> Result<AccountName, Stop<E>> {
         self.account_name(number)
             .map_err(Stop::Records)?
@@ -240,6 +251,13 @@ impl<E: core::fmt::Debug> Records for Working<'_, E> {
         match self.changes.accounts.get(&number) {
             Some(account) => Ok(Some(*account)),
             None => self.base.account(number),
+        }
+    }
+
+    fn asset_of(&self, number: AccountNumber) -> Result<Option<AssetNumber>, E> {
+        match self.changes.accounts.get(&number) {
+            Some(account) => Ok(Some(account.asset)),
+            None => self.base.asset_of(number),
         }
     }
 

@@ -318,6 +318,23 @@ impl<const K: usize> IndexView<K> {
             || self.tail.read().unwrap_or_else(PoisonError::into_inner).pointers(key, self.visible).next().is_some()
     }
 
+    /// Keeps of some keys those that are certainly not here. All are looked for at once, so that waiting for memory overlaps.
+    pub(super) fn retain_absent(&self, keys: &mut Vec<[u8; K]>) {
+        let hashes: Vec<u64> = keys.iter().map(|key| filter::hash(key)).collect();
+        let mut found = vec![false; keys.len()];
+        for run in self.runs.iter() {
+            for (hash, found) in hashes.iter().zip(&mut found) {
+                *found |= run.may_contain(*hash);
+            }
+        }
+        let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
+        let mut places = found.into_iter();
+        keys.retain(|key| {
+            let in_runs = places.next().unwrap_or(true);
+            !in_runs && tail.pointers(key, self.visible).next().is_none()
+        });
+    }
+
     /// The runs that there are: for tests.
     #[cfg(test)]
     pub(super) fn run_levels(&self) -> Vec<u8> {

@@ -18,7 +18,7 @@ use core::fmt::Debug;
 
 use crate::account::{Account, AccountNumber, AccountStatus, Floor, Side};
 use crate::amount::{Amount, Scaled};
-use crate::asset::AssetNumber;
+use crate::asset::{Asset, AssetNumber};
 use crate::command::Posting;
 use crate::journal::JournalPosting;
 use crate::name::AccountName;
@@ -46,7 +46,10 @@ pub(super) enum Booking {
 
 /// Brings an amount to an asset's scale, or refuses it naming the asset.
 pub(super) fn at_scale<E: Debug>(working: &Working<'_, E>, amount: Amount, asset: AssetNumber) -> Step<Amount, E> {
-    let asset = working.known_asset(asset)?;
+    to_scale(&working.known_asset(asset)?, amount)
+}
+
+fn to_scale<E>(asset: &Asset, amount: Amount) -> Step<Amount, E> {
     amount.at_scale(asset.scale).map_err(|error| {
         Rejection::Amount { error, amount: amount.to_string(), asset: asset.code, scale: asset.scale.digits() }.into()
     })
@@ -57,18 +60,17 @@ pub(super) fn resolve<E: Debug>(working: &Working<'_, E>, postings: &[Posting]) 
     let mut lines = Vec::with_capacity(postings.len());
     for posting in postings {
         let number = working.resolve(&posting.account)?;
-        let account = working.known_account(number)?;
-        let asset = working.known_asset(account.asset)?;
+        let asset = working.known_asset(working.known_asset_of(number)?)?;
         if let Some(stated) = posting.asset
             && stated != asset.code
         {
             let account = working.known_name(number)?;
             return Err(Rejection::AssetMismatch { account, holds: asset.code, stated }.into());
         }
-        let amount = at_scale(working, posting.amount, account.asset)?;
+        let amount = to_scale(&asset, posting.amount)?;
         lines.push(Line {
             account: number,
-            asset: account.asset,
+            asset: asset.number,
             side: posting.side,
             amount,
             asset_stated: posting.asset.is_some(),
@@ -91,8 +93,18 @@ pub(super) fn resolve<E: Debug>(working: &Working<'_, E>, postings: &[Posting]) 
         }
         .into());
     }
-    check_balanced(working, lines.iter().map(|line| (line.asset, line.side, line.amount)))?;
+    if !is_balanced_pair(&lines) {
+        check_balanced(working, lines.iter().map(|line| (line.asset, line.side, line.amount)))?;
+    }
     Ok(lines)
+}
+
+/// Whether there are two lines that balance: most transactions are such, and this is the quick way to tell.
+fn is_balanced_pair(lines: &[Line]) -> bool {
+    match lines {
+        [first, second] => first.asset == second.asset && first.side != second.side && first.amount == second.amount,
+        _ => false,
+    }
 }
 
 /// Refuses amounts whose debits and credits differ in some asset: the first such, by asset number.
@@ -146,7 +158,7 @@ pub(super) fn book<E: Debug>(
         }
     }
     for line in moving() {
-        check_status(working, line.account)?;
+        check_status(working, &touched, line.account)?;
     }
     let mut postings = Vec::with_capacity(lines.len());
     for line in lines {
@@ -181,8 +193,9 @@ pub(super) fn book<E: Debug>(
     Ok(postings)
 }
 
-fn check_status<E: Debug>(working: &Working<'_, E>, number: AccountNumber) -> Step<(), E> {
-    match working.known_account(number)?.status {
+fn check_status<E: Debug>(working: &Working<'_, E>, touched: &Touched, number: AccountNumber) -> Step<(), E> {
+    let Some((_, before, _)) = touched.find(number) else { return Ok(()) };
+    match before.status {
         AccountStatus::Open => Ok(()),
         AccountStatus::Frozen => Err(Rejection::AccountFrozen(working.known_name(number)?).into()),
         AccountStatus::Closed => Err(Rejection::AccountClosed(working.known_name(number)?).into()),
