@@ -4,7 +4,7 @@
 #![allow(missing_docs)]
 
 use divan::counter::ItemsCount;
-use folio::client::{BatchVerdicts, BatchWriter, PlainCommand};
+use folio::client::{BatchWriter, PlainCommand, read_verdicts};
 use folio::proto::v1;
 use folio::proto::v1::command::Operation;
 use prost::Message as _;
@@ -93,8 +93,8 @@ mod read {
     fn plain(bencher: divan::Bencher<'_, '_>) {
         let bytes = answer();
         bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-            let answer = BatchVerdicts::decode(bytes.as_slice()).unwrap_or_default();
-            answer.verdicts.iter().filter(|verdict| verdict.refusal.is_none()).count()
+            let verdicts = read_verdicts(&bytes, BATCH as usize).unwrap_or_default();
+            verdicts.iter().filter(|verdict| verdict.refusal.is_none()).count()
         });
     }
 

@@ -9,18 +9,19 @@ use bytes::{BufMut as _, Bytes};
 use prost::Message;
 use tonic::Status;
 use tonic::client::Grpc;
-use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
+use tonic::codec::{BufferSettings, Codec, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic_prost::{ProstCodec, ProstDecoder};
 
 use super::connection::{Client, Intent, MAX_RESPONSE_BYTES};
 use super::failure::{Failure, FailureKind};
-use super::plain::{BatchVerdicts, EncodedBatch, PlainCommand};
+use super::plain::{EncodedBatch, PlainCommand};
+use super::verdicts::{BytesDecoder, Verdict, read_verdicts};
 use crate::proto::v1;
 use crate::proto::v1::command::Operation;
 
-/// Sends bytes as they are and decodes the reply.
-struct EncodedCodec<R>(std::marker::PhantomData<R>);
+/// Sends bytes as they are and reads the reply by a decoder.
+struct EncodedCodec<D>(fn() -> D);
 
 struct BytesEncoder;
 
@@ -35,19 +36,24 @@ impl Encoder for BytesEncoder {
     }
 }
 
-impl<R: Message + Default + 'static> Codec for EncodedCodec<R> {
+impl<R: Send + 'static, D: Decoder<Item = R, Error = Status> + Send + 'static> Codec for EncodedCodec<D> {
     type Encode = Bytes;
     type Decode = R;
     type Encoder = BytesEncoder;
-    type Decoder = ProstDecoder<R>;
+    type Decoder = D;
 
     fn encoder(&mut self) -> BytesEncoder {
         BytesEncoder
     }
 
-    fn decoder(&mut self) -> ProstDecoder<R> {
-        ProstCodec::<R, R>::raw_decoder(BufferSettings::default())
+    fn decoder(&mut self) -> D {
+        (self.0)()
     }
+}
+
+/// Reads a reply as the generated types do.
+fn generated<R: Message + Default + 'static>() -> ProstDecoder<R> {
+    ProstCodec::<R, R>::raw_decoder(BufferSettings::default())
 }
 
 /// The method that takes an operation by itself, and the operation's bytes.
@@ -78,7 +84,7 @@ impl Client {
     /// # Errors
     /// [`Failure`]: the batch as a whole has no answer. A refused command of an independent batch is no failure: it stands in its result.
     pub async fn batch(&self, batch: &v1::ExecuteBatchRequest) -> Result<v1::ExecuteBatchResponse, Failure> {
-        self.encoded("/folio.v1.LedgerService/ExecuteBatch", Bytes::from(batch.encode_to_vec())).await
+        self.encoded("/folio.v1.LedgerService/ExecuteBatch", Bytes::from(batch.encode_to_vec()), generated).await
     }
 
     /// Executes one command by its own method and tells where it was decided.
@@ -91,7 +97,7 @@ impl Client {
         };
         let (path, bytes) = single(operation);
         // Every reply's first field is its decision; the others are left out by decoding the one that has no others.
-        let reply: v1::ConfirmTransactionResponse = self.encoded(path, Bytes::from(bytes)).await?;
+        let reply: v1::ConfirmTransactionResponse = self.encoded(path, Bytes::from(bytes), generated).await?;
         Ok(reply.decision.unwrap_or_default())
     }
 
@@ -106,7 +112,7 @@ impl Client {
         // Written before the first wait, so that what is awaited borrows none of the caller's texts.
         let (path, bytes) = (command.path(), command.encode());
         async move {
-            let reply: v1::ConfirmTransactionResponse = self.encoded(path, bytes).await?;
+            let reply: v1::ConfirmTransactionResponse = self.encoded(path, bytes, generated).await?;
             Ok(reply.decision.unwrap_or_default())
         }
     }
@@ -114,17 +120,29 @@ impl Client {
     /// Executes a written batch and tells what became of each command; see [`Client::batch`].
     ///
     /// # Errors
-    /// As [`Client::batch`].
-    pub async fn plain_batch(&self, batch: EncodedBatch) -> Result<BatchVerdicts, Failure> {
-        self.encoded("/folio.v1.LedgerService/ExecuteBatch", batch.bytes).await
+    /// As [`Client::batch`]. [`FailureKind::Other`] if the answer cannot be read or is not of as many commands.
+    pub async fn plain_batch(&self, batch: EncodedBatch) -> Result<Vec<Verdict>, Failure> {
+        let asked = batch.commands();
+        let answer = self.encoded("/folio.v1.LedgerService/ExecuteBatch", batch.into_bytes(), || BytesDecoder).await?;
+        let verdicts = read_verdicts(&answer, asked)
+            .map_err(|malformed| Failure::local(FailureKind::Other, malformed.to_string()))?;
+        if verdicts.len() != asked {
+            let message = format!("a batch of {asked} commands has {} answers", verdicts.len());
+            return Err(Failure::local(FailureKind::Other, message));
+        }
+        Ok(verdicts)
     }
 
-    async fn encoded<R: Message + Default + 'static>(&self, path: &'static str, bytes: Bytes) -> Result<R, Failure> {
+    async fn encoded<R: Send + Sync + 'static, D: Decoder<Item = R, Error = Status> + Send + 'static>(
+        &self,
+        path: &'static str,
+        bytes: Bytes,
+        decoder: fn() -> D,
+    ) -> Result<R, Failure> {
         self.attempt(Intent::Change, bytes, |channel, request| async move {
             let mut service = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
             service.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
-            let codec = EncodedCodec::<R>(std::marker::PhantomData);
-            service.unary(request, PathAndQuery::from_static(path), codec).await
+            service.unary(request, PathAndQuery::from_static(path), EncodedCodec(decoder)).await
         })
         .await
     }

@@ -7,7 +7,9 @@ mod connection;
 mod encoded;
 mod failure;
 mod plain;
+mod verdicts;
 
 pub use connection::{Client, ClientConfig};
 pub use failure::{Failure, FailureKind};
-pub use plain::{BatchVerdicts, BatchWriter, EncodedBatch, PlainCommand, Repetition, Verdict};
+pub use plain::{BatchWriter, EncodedBatch, PlainCommand};
+pub use verdicts::{MalformedAnswer, Verdict, read_verdicts};

@@ -1,4 +1,4 @@
-//! The four commands that make up most of the traffic, written straight into the bytes of the wire, and answers read without what nobody asked of them.
+//! The four commands that make up most of the traffic, written straight into the bytes of the wire.
 //!
 //! A generated message holds every text in an allocation of its own and measures each level of nesting again before it writes it. For eight thousand transfers in a call
 //! that costs more than the network does. What is written here is byte for byte what the generated messages would write; a test holds it to that. It never looks at what is sent,
@@ -244,7 +244,7 @@ impl BatchWriter {
 /// The bytes of an independent batch.
 #[derive(Debug, Clone)]
 pub struct EncodedBatch {
-    pub(super) bytes: Bytes,
+    bytes: Bytes,
     commands: usize,
 }
 
@@ -258,33 +258,10 @@ impl EncodedBatch {
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
-}
 
-/// What an independent batch's answer says of each command: whether it was refused and why, whether it repeats an earlier answer. The rest of the reply is skipped.
-#[derive(Clone, PartialEq, Message)]
-pub struct BatchVerdicts {
-    /// One for each command, in order.
-    #[prost(message, repeated, tag = "1")]
-    pub verdicts: Vec<Verdict>,
-}
-
-/// What became of one command.
-#[derive(Clone, PartialEq, Message)]
-pub struct Verdict {
-    /// How it was decided; absent only where it was not.
-    #[prost(message, optional, tag = "1")]
-    pub decision: Option<Repetition>,
-    /// Absent on success.
-    #[prost(message, optional, boxed, tag = "2")]
-    pub refusal: Option<Box<v1::Refusal>>,
-}
-
-/// The part of a decision that says whether it was made before.
-#[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Repetition {
-    /// Whether it repeats an earlier answer; nothing moved.
-    #[prost(bool, tag = "3")]
-    pub replayed: bool,
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
 }
 
 #[cfg(test)]
@@ -409,42 +386,5 @@ mod tests {
         drop(second);
         let third = fill(&mut writer);
         assert_eq!(third.bytes().as_ptr(), place);
-    }
-
-    #[test]
-    fn verdicts_are_read_from_a_whole_answer() {
-        let at = Some(v1::LogPoint { log_index: 7, position: 300, log_time: Some(prost_types::Timestamp::default()) });
-        let decision = v1::Decision { at, journal_sequence: Some(9), ..Default::default() };
-        let result = v1::CommandResult {
-            decision: Some(decision),
-            transaction_id: Uuid::from_u128(5).to_string(),
-            deadline: Some(prost_types::Timestamp { seconds: 3, nanos: 4 }),
-            empty: true,
-            ..Default::default()
-        };
-        let replayed = v1::CommandResult {
-            decision: Some(v1::Decision { replayed: true, first: at, ..decision }),
-            ..result.clone()
-        };
-        let refusal = v1::Refusal { reason: "INSUFFICIENT_FUNDS".to_owned(), code: 9, ..Default::default() };
-        let refused = v1::CommandResult { refusal: Some(refusal.clone()), ..result.clone() };
-        let undecided = v1::CommandResult { refusal: Some(refusal.clone()), ..Default::default() };
-        let reply = v1::ExecuteBatchResponse {
-            results: vec![result, replayed, refused, undecided],
-            decision: Some(decision),
-            applied: true,
-        };
-        let read = BatchVerdicts::decode(reply.encode_to_vec().as_slice()).unwrap().verdicts;
-        let refusal = Some(Box::new(refusal));
-        let decided = |replayed| Some(Repetition { replayed });
-        assert_eq!(
-            read,
-            [
-                Verdict { decision: decided(false), refusal: None },
-                Verdict { decision: decided(true), refusal: None },
-                Verdict { decision: decided(false), refusal: refusal.clone() },
-                Verdict { decision: None, refusal },
-            ]
-        );
     }
 }

@@ -70,8 +70,8 @@ fn opening(name: &str, class: AccountClass, floor: Option<v1::Floor>) -> v1::Com
 }
 
 async fn execute(client: &Client, batch: EncodedBatch) -> CliResult {
-    let reply = client.plain_batch(batch).await?;
-    match reply.verdicts.iter().find_map(|verdict| verdict.refusal.as_ref()) {
+    let verdicts = client.plain_batch(batch).await?;
+    match verdicts.iter().find_map(|verdict| verdict.refusal.as_ref()) {
         Some(refusal) => Err(CliError::General(format!("the run cannot be prepared: {}", refusal.message))),
         None => Ok(()),
     }

@@ -154,7 +154,7 @@ impl Counts {
 
     /// Counts what a batch's answer says of one command.
     pub(super) fn of_batch(&mut self, verdict: &client::Verdict) -> Answer {
-        self.replayed += u64::from(verdict.decision.is_some_and(|decision| decision.replayed));
+        self.replayed += u64::from(verdict.is_replayed);
         match &verdict.refusal {
             Some(refusal) => self.refusal(&refusal.reason),
             None => Answer::Accepted,
