@@ -9,6 +9,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 use tonic_types::StatusExt as _;
 
+use super::direct::Direct;
 use super::failure::{Failure, FailureKind, is_retryable, may_have_been_proposed};
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::cluster_service_client::ClusterServiceClient;
@@ -57,6 +58,8 @@ pub struct ClientConfig {
 pub struct Client {
     addresses: Vec<String>,
     channels: Vec<Channel>,
+    /// The same endpoints for single calls; none where the channels were made elsewhere.
+    directs: Vec<Direct>,
     preferred: AtomicUsize,
     timeout: Duration,
 }
@@ -68,6 +71,7 @@ impl Client {
     /// [`FailureKind::Malformed`] if there is no endpoint or one is not `host:port`.
     pub fn new(config: &ClientConfig) -> Result<Client, Failure> {
         let mut endpoints = Vec::with_capacity(config.endpoints.len());
+        let mut directs = Vec::with_capacity(config.endpoints.len());
         for address in &config.endpoints {
             let malformed = |problem: &str| {
                 let message = format!("endpoint {address:?} is not host:port, such as 127.0.0.1:7001: {problem}");
@@ -76,10 +80,12 @@ impl Client {
             check_host_and_port(address).map_err(malformed)?;
             let endpoint = Endpoint::from_shared(format!("http://{address}"));
             let endpoint = endpoint.map_err(|error| malformed(&error.to_string()))?;
+            let direct = Direct::new(address, CONNECT_TIMEOUT);
+            directs.push(direct.ok_or_else(|| malformed("its host is not a name or an address"))?);
             let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect_lazy();
             endpoints.push((address.clone(), channel));
         }
-        Client::over(endpoints, config.timeout)
+        Ok(Client { directs, ..Client::over(endpoints, config.timeout)? })
     }
 
     /// A client of a cluster over channels made elsewhere, such as those of a simulated network, each with its replica's client address.
@@ -91,7 +97,7 @@ impl Client {
             return Err(Failure::local(FailureKind::Malformed, "no endpoint is given; use --endpoints host:port"));
         }
         let (addresses, channels) = endpoints.into_iter().unzip();
-        Ok(Client { addresses, channels, preferred: AtomicUsize::new(0), timeout })
+        Ok(Client { addresses, channels, directs: Vec::new(), preferred: AtomicUsize::new(0), timeout })
     }
 
     /// How many endpoints there are.
@@ -193,8 +199,13 @@ impl Client {
         }
     }
 
-    /// Sends a message until there is an answer or the time is up.
-    pub(super) async fn attempt<M, R, F>(
+    /// The endpoint for single calls, if it is reached without a channel made elsewhere.
+    pub(super) fn direct(&self, endpoint: usize) -> Option<&Direct> {
+        self.directs.get(endpoint)
+    }
+
+    /// Sends a message over a channel until there is an answer or the time is up.
+    async fn attempt<M, R, F>(
         &self,
         intent: Intent,
         message: M,
@@ -204,20 +215,41 @@ impl Client {
         M: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
+        self.until_answered(intent, |endpoint, timeout| {
+            let mut request = Request::new(message.clone());
+            request.set_timeout(timeout);
+            let called = self.channel(endpoint).map(|channel| call(channel, request));
+            async move {
+                match called {
+                    Some(called) => called.await.map(Response::into_inner),
+                    None => Err(Status::internal("there is no such endpoint")),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Makes calls, each to an endpoint and with its timeout, until there is an answer or the time is up.
+    pub(super) async fn until_answered<R, F>(
+        &self,
+        intent: Intent,
+        call: impl Fn(usize, Duration) -> F,
+    ) -> Result<R, Failure>
+    where
+        F: Future<Output = Result<R, Status>>,
+    {
         let deadline = Instant::now() + self.timeout;
+        // The first attempt is told the whole time, always the same, so that its header is known to the other side and takes a byte.
+        let mut left = self.timeout;
         let mut pause = FIRST_PAUSE;
         let mut may_have_happened = false;
         let mut last = Failure::local(FailureKind::Unavailable, "no replica answered in time");
-        loop {
+        while !left.is_zero() {
             let endpoint = self.preferred.load(Ordering::Relaxed);
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Some(channel) = self.channel(endpoint).filter(|_| !left.is_zero()) else { break };
-            let mut request = Request::new(message.clone());
             // With one endpoint there is nowhere else to go, so one attempt may take all the time.
             let attempt = if self.channels.len() == 1 { left } else { left.min(MAX_ATTEMPT) };
-            request.set_timeout(attempt);
-            let status = match tokio::time::timeout(attempt, call(channel, request)).await {
-                Ok(Ok(response)) => return Ok(response.into_inner()),
+            let status = match tokio::time::timeout(attempt, call(endpoint, attempt)).await {
+                Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(status)) => status,
                 Err(_) => Status::deadline_exceeded("the time is up"),
             };
@@ -232,6 +264,7 @@ impl Client {
             self.turn_to_next(endpoint, &status);
             tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
             pause = (pause * 2).min(MAX_PAUSE);
+            left = deadline.saturating_duration_since(Instant::now());
         }
         if may_have_happened {
             last.kind = FailureKind::Unknown;

@@ -4,26 +4,30 @@
 //! and never changes one.
 
 use std::future::Future;
+use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes};
+use bytes::{Buf as _, BufMut as _, Bytes};
 use prost::Message;
-use tonic::Status;
 use tonic::client::Grpc;
-use tonic::codec::{BufferSettings, Codec, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic_prost::{ProstCodec, ProstDecoder};
+use tonic::{Request, Response, Status};
 
 use super::connection::{Client, Intent, MAX_RESPONSE_BYTES};
 use super::failure::{Failure, FailureKind};
 use super::plain::{EncodedBatch, PlainCommand};
-use super::verdicts::{BytesDecoder, Verdict, read_verdicts};
+use super::verdicts::{Verdict, read_verdicts};
 use crate::proto::v1;
 use crate::proto::v1::command::Operation;
 
-/// Sends bytes as they are and reads the reply by a decoder.
-struct EncodedCodec<D>(fn() -> D);
+const BATCH: &str = "/folio.v1.LedgerService/ExecuteBatch";
+
+/// Sends bytes as they are and takes the reply as it is.
+struct BytesCodec;
 
 struct BytesEncoder;
+
+struct BytesDecoder;
 
 impl Encoder for BytesEncoder {
     type Item = Bytes;
@@ -36,24 +40,33 @@ impl Encoder for BytesEncoder {
     }
 }
 
-impl<R: Send + 'static, D: Decoder<Item = R, Error = Status> + Send + 'static> Codec for EncodedCodec<D> {
+impl Decoder for BytesDecoder {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        let len = source.remaining();
+        Ok(Some(source.copy_to_bytes(len)))
+    }
+}
+
+impl Codec for BytesCodec {
     type Encode = Bytes;
-    type Decode = R;
+    type Decode = Bytes;
     type Encoder = BytesEncoder;
-    type Decoder = D;
+    type Decoder = BytesDecoder;
 
     fn encoder(&mut self) -> BytesEncoder {
         BytesEncoder
     }
 
-    fn decoder(&mut self) -> D {
-        (self.0)()
+    fn decoder(&mut self) -> BytesDecoder {
+        BytesDecoder
     }
 }
 
-/// Reads a reply as the generated types do.
-fn generated<R: Message + Default + 'static>() -> ProstDecoder<R> {
-    ProstCodec::<R, R>::raw_decoder(BufferSettings::default())
+fn decoded<R: Message + Default>(reply: Bytes) -> Result<R, Failure> {
+    R::decode(reply).map_err(|error| Failure::local(FailureKind::Other, format!("the answer cannot be read: {error}")))
 }
 
 /// The method that takes an operation by itself, and the operation's bytes.
@@ -84,7 +97,7 @@ impl Client {
     /// # Errors
     /// [`Failure`]: the batch as a whole has no answer. A refused command of an independent batch is no failure: it stands in its result.
     pub async fn batch(&self, batch: &v1::ExecuteBatchRequest) -> Result<v1::ExecuteBatchResponse, Failure> {
-        self.encoded("/folio.v1.LedgerService/ExecuteBatch", Bytes::from(batch.encode_to_vec()), generated).await
+        decoded(self.encoded(Intent::Change, BATCH, batch.encode_to_vec().into()).await?)
     }
 
     /// Executes one command by its own method and tells where it was decided.
@@ -96,9 +109,7 @@ impl Client {
             return Err(Failure::local(FailureKind::Malformed, "the command is empty: it names no operation"));
         };
         let (path, bytes) = single(operation);
-        // Every reply's first field is its decision; the others are left out by decoding the one that has no others.
-        let reply: v1::ConfirmTransactionResponse = self.encoded(path, Bytes::from(bytes), generated).await?;
-        Ok(reply.decision.unwrap_or_default())
+        decision(self.encoded(Intent::Change, path, bytes.into()).await?)
     }
 
     /// Executes one plain command by its own method and tells where it was decided.
@@ -111,10 +122,7 @@ impl Client {
     ) -> impl Future<Output = Result<v1::Decision, Failure>> + Send + use<'a> {
         // Written before the first wait, so that what is awaited borrows none of the caller's texts.
         let (path, bytes) = (command.path(), command.encode());
-        async move {
-            let reply: v1::ConfirmTransactionResponse = self.encoded(path, bytes, generated).await?;
-            Ok(reply.decision.unwrap_or_default())
-        }
+        async move { decision(self.encoded(Intent::Change, path, bytes).await?) }
     }
 
     /// Executes a written batch and tells what became of each command; see [`Client::batch`].
@@ -123,7 +131,7 @@ impl Client {
     /// As [`Client::batch`]. [`FailureKind::Other`] if the answer cannot be read or is not of as many commands.
     pub async fn plain_batch(&self, batch: EncodedBatch) -> Result<Vec<Verdict>, Failure> {
         let asked = batch.commands();
-        let answer = self.encoded("/folio.v1.LedgerService/ExecuteBatch", batch.into_bytes(), || BytesDecoder).await?;
+        let answer = self.encoded(Intent::Change, BATCH, batch.into_bytes()).await?;
         let verdicts = read_verdicts(&answer, asked)
             .map_err(|malformed| Failure::local(FailureKind::Other, malformed.to_string()))?;
         if verdicts.len() != asked {
@@ -133,17 +141,56 @@ impl Client {
         Ok(verdicts)
     }
 
-    async fn encoded<R: Send + Sync + 'static, D: Decoder<Item = R, Error = Status> + Send + 'static>(
-        &self,
-        path: &'static str,
-        bytes: Bytes,
-        decoder: fn() -> D,
-    ) -> Result<R, Failure> {
-        self.attempt(Intent::Change, bytes, |channel, request| async move {
-            let mut service = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
-            service.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
-            service.unary(request, PathAndQuery::from_static(path), EncodedCodec(decoder)).await
+    /// The balance of an account.
+    ///
+    /// # Errors
+    /// [`Failure`]; never [`FailureKind::Unknown`].
+    pub async fn balance(&self, question: &v1::GetBalanceRequest) -> Result<v1::GetBalanceResponse, Failure> {
+        let path = "/folio.v1.AuditService/GetBalance";
+        decoded(self.encoded(Intent::Read, path, question.encode_to_vec().into()).await?)
+    }
+
+    /// A page of the statement of an account.
+    ///
+    /// # Errors
+    /// [`Failure`]; never [`FailureKind::Unknown`].
+    pub async fn statement(&self, question: &v1::GetStatementRequest) -> Result<v1::GetStatementResponse, Failure> {
+        let path = "/folio.v1.AuditService/GetStatement";
+        decoded(self.encoded(Intent::Read, path, question.encode_to_vec().into()).await?)
+    }
+
+    async fn encoded(&self, intent: Intent, path: &'static str, bytes: Bytes) -> Result<Bytes, Failure> {
+        self.until_answered(intent, |endpoint, timeout| {
+            let bytes = bytes.clone();
+            async move {
+                match self.direct(endpoint) {
+                    Some(direct) => direct.call(path, bytes, timeout, MAX_RESPONSE_BYTES).await,
+                    None => self.over_channel(endpoint, path, bytes, timeout).await,
+                }
+            }
         })
         .await
     }
+
+    /// The same where the channels were made elsewhere.
+    async fn over_channel(
+        &self,
+        endpoint: usize,
+        path: &'static str,
+        bytes: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, Status> {
+        let channel = self.channel(endpoint).ok_or_else(|| Status::internal("there is no such endpoint"))?;
+        let mut request = Request::new(bytes);
+        request.set_timeout(timeout);
+        let mut service = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
+        service.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
+        service.unary(request, PathAndQuery::from_static(path), BytesCodec).await.map(Response::into_inner)
+    }
+}
+
+/// Every reply's first field is its decision; the others are left out by decoding the one that has no others.
+fn decision(reply: Bytes) -> Result<v1::Decision, Failure> {
+    let reply: v1::ConfirmTransactionResponse = decoded(reply)?;
+    Ok(reply.decision.unwrap_or_default())
 }

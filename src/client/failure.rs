@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::direct::NoConnection;
+
 /// The kinds of failures that a caller must tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
@@ -132,7 +134,7 @@ fn has_no_connection(status: &Status) -> bool {
         let is_refused = error
             .downcast_ref::<std::io::Error>()
             .is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused);
-        if is_refused || error.is::<tonic::ConnectError>() {
+        if is_refused || error.is::<tonic::ConnectError>() || error.is::<NoConnection>() {
             return true;
         }
         source = error.source();

@@ -4,6 +4,7 @@
 //! no answer, and then whether anything can have happened.
 
 mod connection;
+mod direct;
 mod encoded;
 mod failure;
 mod plain;

@@ -3,10 +3,7 @@
 //! The rest, which the generated types would put into allocations of its own, is stepped over. What is read is exactly what they would find; a test holds it to that. It never
 //! guesses: bytes that are not an answer are an error.
 
-use bytes::{Buf as _, Bytes};
 use prost::Message as _;
-use tonic::Status;
-use tonic::codec::{DecodeBuf, Decoder};
 
 use crate::proto::v1;
 
@@ -117,20 +114,6 @@ pub fn read_verdicts(mut answer: &[u8], expected: usize) -> Result<Vec<Verdict>,
         }
     }
     Ok(verdicts)
-}
-
-/// Takes an answer from the network as its bytes.
-#[derive(Debug)]
-pub(super) struct BytesDecoder;
-
-impl Decoder for BytesDecoder {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        let len = source.remaining();
-        Ok(Some(source.copy_to_bytes(len)))
-    }
 }
 
 #[cfg(test)]

@@ -127,8 +127,7 @@ impl Reader {
         match self.reading.kind {
             ReadKind::Balance => {
                 let message = v1::GetBalanceRequest { account, as_of: None, read };
-                let call = |mut client: Audit, message| async move { client.get_balance(message).await };
-                let reply = self.client.audit(message, call).await?;
+                let reply = self.client.balance(&message).await?;
                 Ok(Found { point: reply.read_point, lines: 0 })
             }
             ReadKind::Statement => {
@@ -141,15 +140,12 @@ impl Reader {
                     read,
                     ..Default::default()
                 };
-                let call = |mut client: Audit, message| async move { client.get_statement(message).await };
-                let reply = self.client.audit(message, call).await?;
+                let reply = self.client.statement(&message).await?;
                 Ok(Found { point: reply.read_point, lines: reply.lines.len() as u64 })
             }
         }
     }
 }
-
-type Audit = v1::audit_service_client::AuditServiceClient<tonic::transport::Channel>;
 
 #[cfg(test)]
 mod tests {
