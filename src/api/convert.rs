@@ -2,7 +2,6 @@
 //! known here is checked by the core.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
 
 use ledger::command::{
     CeilingChange, Confirm, Details, Metadata, OpenAccount, Post, Posting, RegisterAsset, Reverse, SetLimits, Try,
@@ -36,16 +35,25 @@ pub(super) fn account_name(field: &str, text: &str) -> Parsed<AccountName> {
     AccountName::new(text).map_err(|error| errors::invalid(field, format!("is {text:?}; it {error}")))
 }
 
-fn account(field: &str, text: &str) -> Parsed<AccountRef> {
-    account_name(field, text).map(AccountRef::Name)
+/// An account by the number it has here, or by its name where none is known: names on the book are well formed.
+fn account(names: &Directory, field: impl Fn() -> String, text: &str) -> Parsed<AccountRef> {
+    match names.number_of(text) {
+        Some(number) => Ok(AccountRef::Number(number)),
+        None => account_name(&field(), text).map(AccountRef::Name),
+    }
 }
 
 fn asset_code(field: &str, text: &str) -> Parsed<AssetCode> {
     AssetCode::new(text).map_err(|error| errors::invalid(field, format!("is {text:?}; it {error}")))
 }
 
-fn amount(field: &str, text: &str) -> Parsed<Amount> {
-    Amount::parse(text).map_err(|error| errors::bad_amount(field, text, error))
+fn amount(field: impl Fn() -> String, text: &str) -> Parsed<Amount> {
+    Amount::parse(text).map_err(|error| errors::bad_amount(&field(), text, error))
+}
+
+/// The name of a field that is no list's.
+fn plain(field: &'static str) -> impl Fn() -> String {
+    move || field.to_owned()
 }
 
 fn floor(message: &v1::Floor) -> Parsed<Floor> {
@@ -73,12 +81,12 @@ fn class(value: i32) -> Parsed<Class> {
     }
 }
 
-fn side(field: String, value: i32) -> Parsed<Side> {
+fn side(field: impl Fn() -> String, value: i32) -> Parsed<Side> {
     match v1::Side::try_from(value) {
         Ok(v1::Side::Debit) => Ok(Side::Debit),
         Ok(v1::Side::Credit) => Ok(Side::Credit),
         Ok(v1::Side::Unspecified) | Err(_) => {
-            Err(errors::invalid(field, format!("is {value}; choose debit or credit")))
+            Err(errors::invalid(field(), format!("is {value}; choose debit or credit")))
         }
     }
 }
@@ -122,7 +130,7 @@ fn details(message: Option<v1::Details>) -> Parsed<Details> {
     Ok(Details { reference: message.reference, metadata: metadata(message.metadata), effective_at })
 }
 
-fn postings(messages: Vec<v1::Posting>) -> Parsed<Vec<Posting>> {
+fn postings(names: &Directory, messages: Vec<v1::Posting>) -> Parsed<Vec<Posting>> {
     let mut postings = Vec::with_capacity(messages.len());
     for (position, message) in messages.iter().enumerate() {
         let asset = match message.asset.as_str() {
@@ -130,9 +138,9 @@ fn postings(messages: Vec<v1::Posting>) -> Parsed<Vec<Posting>> {
             code => Some(asset_code(&format!("postings[{position}].asset"), code)?),
         };
         postings.push(Posting {
-            account: account(&format!("postings[{position}].account"), &message.account)?,
-            side: side(format!("postings[{position}].side"), message.side)?,
-            amount: amount(&format!("postings[{position}].amount"), &message.amount)?,
+            account: account(names, || format!("postings[{position}].account"), &message.account)?,
+            side: side(|| format!("postings[{position}].side"), message.side)?,
+            amount: amount(|| format!("postings[{position}].amount"), &message.amount)?,
             asset,
         });
     }
@@ -143,21 +151,23 @@ fn amounts(texts: &[String]) -> Parsed<Option<Vec<Amount>>> {
     if texts.is_empty() {
         return Ok(None);
     }
-    let parsed = texts.iter().enumerate().map(|(position, text)| amount(&format!("amounts[{position}]"), text));
+    let parsed = texts.iter().enumerate().map(|(position, text)| amount(|| format!("amounts[{position}]"), text));
     parsed.collect::<Parsed<Vec<Amount>>>().map(Some)
 }
 
-fn transfer(message: v1::TransferRequest) -> Parsed<(RequestId, Operation)> {
+fn transfer(names: &Directory, message: v1::TransferRequest) -> Parsed<(RequestId, Operation)> {
     let request = request_id(&message.request_id)?;
     let transaction = own_transaction(&message.transaction_id, request)?;
-    let amount = amount("amount", &message.amount)?;
+    let amount = amount(plain("amount"), &message.amount)?;
     let asset = match message.asset.as_str() {
         "" => None,
         code => Some(asset_code("asset", code)?),
     };
+    let debit = account(names, plain("debit_account"), &message.debit_account)?;
+    let credit = account(names, plain("credit_account"), &message.credit_account)?;
     let postings = vec![
-        Posting { account: account("debit_account", &message.debit_account)?, side: Side::Debit, amount, asset },
-        Posting { account: account("credit_account", &message.credit_account)?, side: Side::Credit, amount, asset },
+        Posting { account: debit, side: Side::Debit, amount, asset },
+        Posting { account: credit, side: Side::Credit, amount, asset },
     ];
     Ok((request, Operation::Post(Post { transaction, postings, details: details(message.details)? })))
 }
@@ -172,22 +182,22 @@ fn open_account(message: v1::OpenAccountRequest) -> Parsed<(RequestId, Operation
         floor: message.floor.as_ref().map_or(Ok(default), floor)?,
         ceiling: match message.ceiling.as_str() {
             "" => None,
-            text => Some(amount("ceiling", text)?),
+            text => Some(amount(plain("ceiling"), text)?),
         },
         metadata: metadata(message.metadata),
     };
     Ok((request, Operation::OpenAccount(Box::new(open))))
 }
 
-fn set_limits(message: v1::SetAccountLimitsRequest) -> Parsed<(RequestId, Operation)> {
+fn set_limits(names: &Directory, message: v1::SetAccountLimitsRequest) -> Parsed<(RequestId, Operation)> {
     use v1::set_account_limits_request::CeilingChange as Change;
     let ceiling = match &message.ceiling_change {
         None | Some(Change::RemoveCeiling(false)) => CeilingChange::Keep,
         Some(Change::RemoveCeiling(true)) => CeilingChange::Remove,
-        Some(Change::Ceiling(text)) => CeilingChange::Set(amount("ceiling", text)?),
+        Some(Change::Ceiling(text)) => CeilingChange::Set(amount(plain("ceiling"), text)?),
     };
     let limits = SetLimits {
-        account: account("account", &message.account)?,
+        account: account(names, plain("account"), &message.account)?,
         floor: message.floor.as_ref().map(floor).transpose()?,
         ceiling,
     };
@@ -195,7 +205,9 @@ fn set_limits(message: v1::SetAccountLimitsRequest) -> Parsed<(RequestId, Operat
 }
 
 /// A command from its published form, checked as far as it can be without the book.
-pub(super) fn command(operation: v1::command::Operation) -> Parsed<Command> {
+///
+/// Accounts that `names` knows are given by their numbers.
+pub(super) fn command(names: &Directory, operation: v1::command::Operation) -> Parsed<Command> {
     use v1::command::Operation as Message;
     let (request, operation) = match operation {
         Message::RegisterAsset(message) => {
@@ -205,28 +217,28 @@ pub(super) fn command(operation: v1::command::Operation) -> Parsed<Command> {
             (request_id(&message.request_id)?, Operation::RegisterAsset(RegisterAsset { code, scale }))
         }
         Message::OpenAccount(message) => open_account(message)?,
-        Message::SetAccountLimits(message) => set_limits(message)?,
+        Message::SetAccountLimits(message) => set_limits(names, message)?,
         Message::FreezeAccount(message) => {
-            (request_id(&message.request_id)?, Operation::Freeze(account("account", &message.account)?))
+            (request_id(&message.request_id)?, Operation::Freeze(account(names, plain("account"), &message.account)?))
         }
         Message::UnfreezeAccount(message) => {
-            (request_id(&message.request_id)?, Operation::Unfreeze(account("account", &message.account)?))
+            (request_id(&message.request_id)?, Operation::Unfreeze(account(names, plain("account"), &message.account)?))
         }
         Message::CloseAccount(message) => {
-            (request_id(&message.request_id)?, Operation::Close(account("account", &message.account)?))
+            (request_id(&message.request_id)?, Operation::Close(account(names, plain("account"), &message.account)?))
         }
-        Message::Transfer(message) => transfer(message)?,
+        Message::Transfer(message) => transfer(names, message)?,
         Message::PostTransaction(message) => {
             let request = request_id(&message.request_id)?;
             let transaction = own_transaction(&message.transaction_id, request)?;
-            let (postings, details) = (postings(message.postings)?, details(message.details)?);
+            let (postings, details) = (postings(names, message.postings)?, details(message.details)?);
             (request, Operation::Post(Post { transaction, postings, details }))
         }
         Message::TryTransaction(message) => {
             let request = request_id(&message.request_id)?;
             let transaction = own_transaction(&message.transaction_id, request)?;
             let timeout = message.timeout.as_ref().map(|length| interval("timeout", length)).transpose()?;
-            let (postings, details) = (postings(message.postings)?, details(message.details)?);
+            let (postings, details) = (postings(names, message.postings)?, details(message.details)?);
             (request, Operation::Try(Try { transaction, postings, details, timeout }))
         }
         Message::ConfirmTransaction(message) => {
@@ -256,13 +268,9 @@ pub(super) fn command(operation: v1::command::Operation) -> Parsed<Command> {
 
 /// Refuses amounts that do not fit the assets of accounts known here, before they reach the log.
 /// A refusal comes with its command's position.
-pub(super) fn check_scales(
-    directory: &std::sync::RwLock<Directory>,
-    commands: &[Command],
-) -> Result<(), (usize, Status)> {
-    let directory = directory.read().unwrap_or_else(PoisonError::into_inner);
+pub(super) fn check_scales(directory: &Directory, commands: &[Command]) -> Result<(), (usize, Status)> {
     for (position, command) in commands.iter().enumerate() {
-        check_scale(&directory, command).map_err(|refusal| (position, refusal))?;
+        check_scale(directory, command).map_err(|refusal| (position, refusal))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The ledger service: one command a call, many a call, or a stream of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use ledger::{Answer, Command, Operation, RequestBody};
 use tokio::sync::{Semaphore, mpsc};
@@ -10,13 +10,37 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Api, answers, convert, errors, reads, render};
 use crate::api::pages::Token;
+use crate::book::directory::Directory;
 use crate::proto::v1::{self, command::Operation as Message, ledger_service_server::LedgerService};
+
+/// Commands of a batch from which on it is parsed away from the async workers.
+const LONG_BATCH: usize = 256;
 
 type Reply<T> = Result<Response<T>, Status>;
 
 impl Api {
-    fn check_scales(&self, commands: &[Command]) -> Result<(), (usize, Status)> {
-        convert::check_scales(&self.node.book().directory(), commands)
+    /// A command that a single call asks for, checked.
+    fn parse(&self, operation: Message) -> Result<Command, Status> {
+        let directory = self.node.book().directory();
+        let names = directory.read().unwrap_or_else(PoisonError::into_inner);
+        let command = convert::command(&names, operation)?;
+        convert::check_scales(&names, std::slice::from_ref(&command)).map_err(|(_, refusal)| refusal)?;
+        Ok(command)
+    }
+
+    /// The commands of a batch, checked; many of them on a thread that may be busy for some milliseconds.
+    async fn parse_batch(&self, messages: Vec<v1::Command>) -> Result<Vec<Command>, Status> {
+        let (directory, is_long) = (self.node.book().directory(), messages.len() > LONG_BATCH);
+        let parse = move || {
+            let names = directory.read().unwrap_or_else(PoisonError::into_inner);
+            let commands = batch_commands(&names, messages)?;
+            let checked = convert::check_scales(&names, &commands);
+            checked.map_err(|(position, refusal)| errors::within(position, &refusal)).map(|()| commands)
+        };
+        if is_long {
+            return self.node.threads().run_blocking(parse).await.map_err(|error| errors::storage(&error))?;
+        }
+        parse()
     }
 
     /// Decides commands that were checked.
@@ -33,8 +57,7 @@ impl Api {
         check_size(request.get_ref())?;
         let _admitted = self.admission.admit()?;
         let deadline = self.limits.deadline(request.metadata());
-        let command = convert::command(wrap(request.into_inner()))?;
-        self.check_scales(std::slice::from_ref(&command)).map_err(|(_, refusal)| refusal)?;
+        let command = self.parse(wrap(request.into_inner()))?;
         let answers = self.decide(vec![command], deadline).await?;
         match answers.first() {
             Some(answer) => answers::accepted(answer),
@@ -53,7 +76,7 @@ fn check_size(message: &impl prost::Message) -> Result<(), Status> {
 }
 
 /// The commands of a batch, each refusal naming its place.
-fn batch_commands(messages: Vec<v1::Command>) -> Result<Vec<Command>, Status> {
+fn batch_commands(names: &Directory, messages: Vec<v1::Command>) -> Result<Vec<Command>, Status> {
     let bound = ledger::limits::MAX_BATCH_COMMANDS;
     if messages.is_empty() || messages.len() > bound {
         return Err(errors::invalid("commands", format!("there are {}; 1 to {bound} are allowed", messages.len())));
@@ -62,7 +85,7 @@ fn batch_commands(messages: Vec<v1::Command>) -> Result<Vec<Command>, Status> {
     for (position, message) in messages.into_iter().enumerate() {
         let operation =
             message.operation.ok_or_else(|| errors::invalid(format!("commands[{position}]"), "is empty"))?;
-        let command = convert::command(operation).map_err(|refusal| errors::within(position, &refusal))?;
+        let command = convert::command(names, operation).map_err(|refusal| errors::within(position, &refusal))?;
         commands.push(command);
     }
     Ok(commands)
@@ -223,8 +246,7 @@ impl LedgerService for Api {
         let deadline = self.limits.deadline(request.metadata());
         let message = request.into_inner();
         check_size(&message)?;
-        let commands = batch_commands(message.commands)?;
-        self.check_scales(&commands).map_err(|(position, refusal)| errors::within(position, &refusal))?;
+        let commands = self.parse_batch(message.commands).await?;
         if message.atomic_request_id.is_empty() {
             let answers = self.decide(commands, deadline).await?;
             let results = answers.iter().map(answers::command_result).collect();
@@ -342,8 +364,7 @@ impl Api {
                 .and_then(|command| command.operation)
                 .ok_or_else(|| errors::invalid("command", "is empty"))?;
             let deadline = Instant::now() + self.limits.default_timeout;
-            let command = convert::command(operation)?;
-            self.check_scales(std::slice::from_ref(&command)).map_err(|(_, refusal)| refusal)?;
+            let command = self.parse(operation)?;
             let answers = self.decide(vec![command], deadline).await?;
             answers.first().map(answers::command_result).ok_or_else(|| errors::storage(&"the command has no answer"))
         };

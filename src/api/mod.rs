@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 pub use limits::Limits;
 
+use crate::book::directory::Directory;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::cluster_service_server::ClusterServiceServer;
 use crate::proto::v1::ledger_service_server::LedgerServiceServer;
@@ -28,7 +29,7 @@ use pages::Pages;
 /// # Errors
 /// What is wrong with it, and with which value.
 pub fn check(operation: crate::proto::v1::command::Operation) -> Result<(), String> {
-    convert::command(operation).map(|_| ()).map_err(|refusal| refusal.message().to_owned())
+    convert::command(&Directory::default(), operation).map(|_| ()).map_err(|refusal| refusal.message().to_owned())
 }
 
 /// What the services share.

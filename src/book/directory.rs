@@ -1,14 +1,17 @@
 //! The directory: names of accounts and assets to numbers and back. Accounts and assets are never deleted or renamed, so what it says stays
 //! true; it may only lack the newest.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use ledger::{AccountName, AccountNumber, AccountRef, Asset, AssetCode, AssetNumber, Command, Operation};
 
 /// Names and numbers. Bounded by the number of accounts.
 #[derive(Debug, Default)]
 pub struct Directory {
-    numbers: HashMap<AccountName, AccountNumber>,
+    /// Numbers by their names' hashes; the names themselves lie in `accounts` alone.
+    numbers: HashTable<AccountNumber>,
+    hasher: DefaultHashBuilder,
     accounts: Vec<(AccountName, AssetNumber)>,
     assets: Vec<Asset>,
 }
@@ -24,8 +27,11 @@ impl Directory {
         if slot(number.0) != self.accounts.len() {
             return false;
         }
-        self.accounts.push((name.clone(), asset));
-        self.numbers.insert(name, number);
+        self.accounts.push((name, asset));
+        let Directory { numbers, hasher, accounts, .. } = self;
+        let hash =
+            |number: &AccountNumber| accounts.get(slot(number.0)).map_or(0, |(name, _)| hasher.hash_one(name.as_str()));
+        numbers.insert_unique(hash(&number), number, hash);
         true
     }
 
@@ -36,7 +42,14 @@ impl Directory {
 
     /// The number of a name.
     pub fn number(&self, name: &AccountName) -> Option<AccountNumber> {
-        self.numbers.get(name).copied()
+        self.number_of(name.as_str())
+    }
+
+    /// The number of a name as it is written; `None` where there is no such account, whether or not it is well formed.
+    pub fn number_of(&self, name: &str) -> Option<AccountNumber> {
+        let is_same =
+            |number: &AccountNumber| self.accounts.get(slot(number.0)).is_some_and(|(known, _)| known.as_str() == name);
+        self.numbers.find(self.hasher.hash_one(name), is_same).copied()
     }
 
     /// The name of a number.

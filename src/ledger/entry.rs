@@ -40,6 +40,14 @@ pub fn encode_command(command: &Command) -> Result<Vec<u8>, postcard::Error> {
     postcard::to_allocvec(command)
 }
 
+/// Appends the encoding of one command.
+///
+/// # Errors
+/// Only when memory for it cannot be had.
+pub fn append_command(command: &Command, buffer: Vec<u8>) -> Result<Vec<u8>, postcard::Error> {
+    postcard::to_extend(command, buffer)
+}
+
 /// Decodes one command that stands alone.
 ///
 /// # Errors

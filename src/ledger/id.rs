@@ -56,7 +56,8 @@ macro_rules! identifier {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&Uuid::from_bytes(self.0), f)
+                let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+                f.write_str(Uuid::from_bytes(self.0).hyphenated().encode_lower(&mut text))
             }
         }
 

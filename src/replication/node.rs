@@ -338,9 +338,8 @@ impl Node {
             commands.iter_mut().for_each(|command| directory.resolve(command));
         }
         for command in &commands {
-            let bytes = ledger::entry::encode_command(command)
+            encoded = ledger::entry::append_command(command, encoded)
                 .map_err(|error| SubmitError::Unknown(format!("a command does not encode: {error}")))?;
-            encoded.extend_from_slice(&bytes);
         }
         drop(commands);
         if self.role() == Role::Leader {
