@@ -96,6 +96,8 @@ const BOUNDS: Bounds = Bounds {
     tail_postings: 131_072,
     cycle_records: 65_536,
 };
+/// More than an entry that is applied at once can write.
+const QUICK_BYTES: usize = 4 * 1024 * 1024;
 /// No deadline is set.
 const NEVER: u64 = u64::MAX;
 
@@ -262,6 +264,14 @@ impl Book {
     /// The engine's name.
     pub fn engine_name(&self) -> &'static str {
         self.engine.kind().name()
+    }
+
+    /// Whether an entry can be applied at once: nothing else is being done to the book, and no sync falls due.
+    pub fn is_quick(&self) -> bool {
+        match self.hot.try_lock() {
+            Ok(hot) => hot.unsynced_bytes + QUICK_BYTES < hot.bounds.unsynced_bytes,
+            Err(_) => false,
+        }
     }
 
     /// Returns when everything applied so far survives a power cut.

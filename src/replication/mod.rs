@@ -7,6 +7,7 @@
 #![allow(clippy::result_large_err)]
 
 mod codec;
+mod home;
 pub mod identity;
 mod log;
 mod network;

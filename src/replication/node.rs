@@ -1,6 +1,7 @@
 //! One replica, assembled: log, book, peers, proposer and reads around openraft.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
+use super::home::Home;
 use super::identity::{Identity, IdentityError, Member};
 use super::log::{BookPoint, LogOpenError, LogStore};
 use super::network::Network;
@@ -97,7 +99,7 @@ pub enum NodeError {
     #[error(transparent)]
     Book(#[from] BookError),
     /// A thread could not be started.
-    #[error("a worker thread could not be started: {0}")]
+    #[error("a thread could not be started, or ended while the replica did: {0}")]
     Thread(#[from] std::io::Error),
     /// Raft does not start.
     #[error("replication does not start: {0}")]
@@ -150,6 +152,7 @@ pub struct Node {
     clock: Clock,
     applied: watch::Receiver<u64>,
     installing: Arc<Mutex<()>>,
+    home: Home,
     stale_reads: bool,
 }
 
@@ -181,8 +184,8 @@ impl Node {
         let meta = config.book.meta();
         let point = BookPoint { applied_index: meta.index, installed_index: meta.installed_index };
         let (applied_sender, applied) = watch::channel(meta.index);
-        let log_worker = Worker::start(config.threads, "folio-log")?;
-        let log = LogStore::open(Arc::clone(&config.log_engine), log_worker, point, applied.clone())?;
+        let home = Home::start(config.threads)?;
+        let log = LogStore::open(Arc::clone(&config.log_engine), Worker::inline(), point, applied.clone())?;
         let machine = StateMachine {
             book: Arc::clone(&config.book),
             worker: Worker::start(config.threads, "folio-apply")?,
@@ -190,13 +193,16 @@ impl Node {
             on_fatal: Arc::clone(&config.on_fatal),
         };
         let peers = Peers::new(&config.identity, config.connector.clone());
-        let network = Network { peers: peers.clone(), threads: config.threads };
-        let raft = Raft::new(config.identity.replica_id, raft_config, network, log, machine.clone())
-            .await
-            .map_err(|error| NodeError::Raft(error.to_string()))?;
+        // Connections of their own, for they live where they are first used.
+        let to_peers = Peers::new(&config.identity, config.connector.clone());
+        let network = Network { peers: to_peers, threads: config.threads };
+        let starting = Raft::new(config.identity.replica_id, raft_config, network, log, machine.clone());
+        let raft = home.run(starting).await?.map_err(|error| NodeError::Raft(error.to_string()))?;
         let early = early_answers(&config.book);
+        let entered = home.enter();
         let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds, early);
         let reads = start_reads(&raft, &machine, &proposer, &config.clock, &applied);
+        drop(entered);
         watch_fatal(&raft, config.on_fatal);
         let node = Arc::new(Node {
             identity: config.identity,
@@ -209,6 +215,7 @@ impl Node {
             clock: config.clock,
             applied,
             installing: Arc::default(),
+            home,
             stale_reads: crate::seeded::is(crate::seeded::Bug::StaleRead),
         });
         node.initialize().await?;
@@ -282,6 +289,17 @@ impl Node {
     /// The turn to install a snapshot: one at a time.
     pub(super) async fn installing(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.installing).lock_owned().await
+    }
+
+    /// Does something where replication lives, such as serving the peers: what they ask then needs no hand-over to another thread.
+    ///
+    /// # Errors
+    /// The work panicked, or the replica is stopping.
+    pub async fn run_at_home<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> std::io::Result<T> {
+        self.home.run(work).await
     }
 
     /// The service for peers, bounded.

@@ -228,12 +228,12 @@ async fn answers_of<E>(
 
 /// Takes what waits and fits beside `first`; what does not fit is carried to the next entry.
 fn fold(first: Proposal, receiver: &mut mpsc::Receiver<Proposal>, bounds: Bounds) -> (Vec<Proposal>, Option<Proposal>) {
-    let now = Instant::now();
     let (mut commands, mut bytes) = (0u32, 0usize);
     let mut group: Vec<Proposal> = Vec::new();
     let mut next = Some(first);
     while let Some(proposal) = next {
-        if proposal.deadline <= now || proposal.reply.is_closed() {
+        // Read for each: some arrive while the others are taken.
+        if proposal.deadline <= Instant::now() || proposal.reply.is_closed() {
             // Nobody may be waiting any more; if somebody is, this is certain.
             let _ = proposal.reply.send(Err(SubmitError::NotProposed));
         } else {

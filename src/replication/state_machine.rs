@@ -17,6 +17,9 @@ use crate::book::transfer::Sink;
 use crate::book::view::BookView;
 use crate::book::{Book, BookError, Committed};
 
+/// The most bytes of entries that are applied on the thread of replication: some hundred commands, a fraction of a millisecond.
+const MAX_BYTES_HERE: usize = 16 * 1024;
+
 /// What travels as a snapshot.
 pub enum SnapshotData {
     /// A view to send.
@@ -56,6 +59,15 @@ impl StateMachine {
         verb: ErrorVerb,
         job: impl FnOnce(&Book) -> Result<T, BookError> + Send + 'static,
     ) -> Result<T, StorageError> {
+        self.run_on(&self.worker, verb, job).await
+    }
+
+    async fn run_on<T: Send + 'static>(
+        &self,
+        worker: &Worker,
+        verb: ErrorVerb,
+        job: impl FnOnce(&Book) -> Result<T, BookError> + Send + 'static,
+    ) -> Result<T, StorageError> {
         let book = Arc::clone(&self.book);
         let on_fatal = Arc::clone(&self.on_fatal);
         let guarded = move || {
@@ -74,7 +86,7 @@ impl StateMachine {
                 }
             }
         };
-        match self.worker.run(guarded).await {
+        match worker.run(guarded).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(failed(verb, error)),
             Err(ended) => Err(failed(verb, ended)),
@@ -168,7 +180,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
         let applied = self.applied.clone();
-        self.run(ErrorVerb::Write, move |book| apply_all(book, &entries, &applied)).await
+        let bytes: usize = entries.iter().map(codec::entry_bytes).sum();
+        // Little work is done here and now: handing it over would take longer.
+        let here = Worker::inline();
+        let worker = if bytes <= MAX_BYTES_HERE && self.book.is_quick() { &here } else { &self.worker };
+        self.run_on(worker, ErrorVerb::Write, move |book| apply_all(book, &entries, &applied)).await
     }
 
     async fn get_snapshot_builder(&mut self) -> StateMachine {

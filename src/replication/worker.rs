@@ -64,6 +64,11 @@ impl Worker {
         }
     }
 
+    /// A worker that runs jobs where they are given.
+    pub(super) fn inline() -> Worker {
+        Worker { jobs: None }
+    }
+
     /// Gives a job whose result nobody waits for here.
     pub(super) fn give(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Ended> {
         match &self.jobs {

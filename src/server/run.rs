@@ -218,12 +218,12 @@ fn stop_process(folder: &Path, reason: &str) {
 pub async fn serve_on<IO, E>(
     node: &Arc<Node>,
     clients: impl Stream<Item = Result<IO, E>>,
-    peers: impl Stream<Item = Result<IO, E>>,
+    peers: impl Stream<Item = Result<IO, E>> + Send + 'static,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError>
 where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
 {
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
     let mut also_stopped = stopped.clone();
@@ -243,13 +243,17 @@ where
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| ServeError::Service(format!("reflection: {error}")))?;
-    let for_peers = Server::builder().tcp_nodelay(true).add_service(node.peer_service()).serve_with_incoming_shutdown(
-        peers,
-        async move {
-            // An error means that the sender is gone, which is a stop as well.
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        },
+    let for_peers = node.run_at_home(
+        Server::builder().tcp_nodelay(true).add_service(node.peer_service()).serve_with_incoming_shutdown(
+            peers,
+            async move {
+                // An error means that the sender is gone, which is a stop as well.
+                let _ = stopped.wait_for(|stopped| *stopped).await;
+            },
+        ),
     );
+    let for_peers =
+        async { for_peers.await.map_err(|error| ServeError::Service(error.to_string()))?.map_err(ServeError::from) };
     let for_clients = Server::builder()
         .tcp_nodelay(true)
         .max_concurrent_streams(MAX_STREAMS)
@@ -261,6 +265,7 @@ where
         .serve_with_incoming_shutdown(clients, async move {
             let _ = also_stopped.wait_for(|stopped| *stopped).await;
         });
+    let for_clients = async { for_clients.await.map_err(ServeError::from) };
     let drained = async move {
         let _ = to_drain.wait_for(|stopped| *stopped).await;
         tokio::time::sleep(DRAIN).await;
@@ -270,7 +275,7 @@ where
         () = drained => Ok(((), ())),
     };
     tracing::info!(replica = node.identity().replica_id, "stopped");
-    result.map(|_| ()).map_err(ServeError::from)
+    result.map(|_| ())
 }
 
 /// Keeps the health services true: `""` while serving, `leader` while leading.
