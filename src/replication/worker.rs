@@ -1,4 +1,4 @@
-//! The seam for threads. In production the log and the applier have a thread each, and questions run on threads that may block, so that no engine call
+//! The seam for threads. In production replication and the log share a thread (see `home`), the applier has one, and questions run on threads that may block, so that no engine call
 //! runs on an async worker; in simulation jobs run where they are given, on the one simulated thread. Nothing else on the way of a request may start a thread.
 
 use std::sync::mpsc;
