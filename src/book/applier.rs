@@ -314,10 +314,6 @@ impl Records for HotRecords<'_> {
         Ok(accounts::find(&self.accounts, number))
     }
 
-    fn asset_of(&self, number: AccountNumber) -> BookResult<Option<AssetNumber>> {
-        Ok(accounts::find_ref(&self.accounts, number).map(|account| account.asset))
-    }
-
     fn transaction(&self, id: &TransactionId) -> BookResult<Option<TransactionRecord>> {
         match self.holds.transaction(id) {
             Some(record) => Ok(Some(record.clone())),
@@ -338,6 +334,14 @@ impl Records for HotRecords<'_> {
             Some(record) => Ok(Some(record.clone())),
             None => self.known_journal(sequence).map(Some),
         }
+    }
+
+    fn show_journal(&self, sequence: JournalSequence, show: &mut dyn FnMut(&JournalRecord)) -> BookResult<bool> {
+        match self.holds.attempt(sequence) {
+            Some(record) => show(record),
+            None => show(&self.known_journal(sequence)?),
+        }
+        Ok(true)
     }
 
     fn hold_after(&self, cursor: Option<(LogTime, TransactionId)>) -> BookResult<Option<(LogTime, TransactionId)>> {

@@ -159,13 +159,9 @@ fn expire_due<E: Debug>(
     let mut expired = 0;
     while expired < most {
         let due = working.next_time(stamp)?.after(Interval(ahead_ns));
-        match working.hold_after(None).map_err(Stop::Records)? {
-            Some((deadline, transaction)) if deadline <= due => {
-                ops::expire::apply(working, place, transaction, deadline)?;
-                expired += 1;
-            }
-            Some(_) | None => break,
-        }
+        let Some((deadline, transaction)) = working.hold_due(due)? else { break };
+        ops::expire::apply(working, place, transaction, deadline)?;
+        expired += 1;
     }
     Ok(expired)
 }

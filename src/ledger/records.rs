@@ -52,19 +52,25 @@ pub trait Records {
     fn account_name(&self, number: AccountNumber) -> Result<Option<AccountName>, Self::Error>;
     /// An account.
     fn account(&self, number: AccountNumber) -> Result<Option<Account>, Self::Error>;
-    /// The asset that an account holds.
-    ///
-    /// # Errors
-    /// As for [`account`](Self::account).
-    fn asset_of(&self, number: AccountNumber) -> Result<Option<AssetNumber>, Self::Error> {
-        Ok(self.account(number)?.map(|account| account.asset))
-    }
     /// What stands under a transaction's id.
     fn transaction(&self, id: &TransactionId) -> Result<Option<TransactionRecord>, Self::Error>;
     /// What stands under a request's id.
     fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, Self::Error>;
     /// A journal record.
     fn journal(&self, sequence: JournalSequence) -> Result<Option<JournalRecord>, Self::Error>;
+    /// Shows a journal record where it lies, for who needs no copy of it. Returns whether there is one.
+    ///
+    /// # Errors
+    /// As for [`journal`](Self::journal).
+    fn show_journal(
+        &self,
+        sequence: JournalSequence,
+        show: &mut dyn FnMut(&JournalRecord),
+    ) -> Result<bool, Self::Error> {
+        let record = self.journal(sequence)?;
+        record.iter().for_each(show);
+        Ok(record.is_some())
+    }
     /// The first TRIED transaction with a deadline, in order of (deadline, id), strictly after `cursor`.
     fn hold_after(
         &self,

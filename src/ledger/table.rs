@@ -3,20 +3,29 @@
 //! Iteration follows the order of the keys' coming, which is the same everywhere; the order of the hash table never shows.
 
 use alloc::vec::Vec;
-use core::hash::Hash;
+use core::fmt;
+use core::hash::{BuildHasher as _, Hash};
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// Values by key, each key once, in the order in which the keys first came.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Table<K, V> {
     entries: Vec<(K, V)>,
-    places: HashMap<K, u32>,
+    /// Where in `entries` a key stands. The keys are not repeated here, so that this stays small enough for the processor's cache.
+    places: HashTable<u32>,
+    hasher: DefaultHashBuilder,
 }
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Table<K, V> {
-        Table { entries: Vec::new(), places: HashMap::new() }
+        Table { entries: Vec::new(), places: HashTable::new(), hasher: DefaultHashBuilder::default() }
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Table<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.entries.iter().map(|(key, value)| (key, value))).finish()
     }
 }
 
@@ -28,27 +37,71 @@ impl<K: PartialEq, V: PartialEq> PartialEq for Table<K, V> {
 
 impl<K: Eq, V: Eq> Eq for Table<K, V> {}
 
+/// Where a key stands in a table that no key is taken out of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place(usize);
+
+fn widen(place: u32) -> usize {
+    // No such place where it does not fit; it always does.
+    usize::try_from(place).unwrap_or(usize::MAX)
+}
+
 impl<K: Copy + Eq + Hash, V> Table<K, V> {
     /// An empty table with room for so many keys.
     pub fn with_capacity(keys: usize) -> Table<K, V> {
-        Table { entries: Vec::with_capacity(keys), places: HashMap::with_capacity(keys) }
+        Table {
+            entries: Vec::with_capacity(keys),
+            places: HashTable::with_capacity(keys),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+
+    #[inline]
+    fn is_at(&self, place: u32, key: &K) -> bool {
+        self.entries.get(widen(place)).is_some_and(|(known, _)| known == key)
+    }
+
+    /// Where a key stands.
+    #[inline]
+    pub(crate) fn place(&self, key: &K) -> Option<Place> {
+        let hash = self.hasher.hash_one(key);
+        self.places.find(hash, |place| self.is_at(*place, key)).map(|place| Place(widen(*place)))
     }
 
     /// The value of a key.
+    #[inline]
     pub fn get(&self, key: &K) -> Option<&V> {
-        let place = usize::try_from(*self.places.get(key)?).ok()?;
-        self.entries.get(place).map(|(_, value)| value)
+        self.at(self.place(key)?)
+    }
+
+    /// The value at a place.
+    #[inline]
+    pub(crate) fn at(&self, place: Place) -> Option<&V> {
+        self.entries.get(place.0).map(|(_, value)| value)
+    }
+
+    /// The value at a place, to be changed.
+    #[inline]
+    pub(crate) fn at_mut(&mut self, place: Place) -> Option<&mut V> {
+        self.entries.get_mut(place.0).map(|(_, value)| value)
     }
 
     /// Sets the value of a key. A key that was there keeps its place.
+    #[inline]
     pub fn insert(&mut self, key: K, value: V) {
-        // An entry of the log changes far fewer keys than a u32 can count.
-        let next = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        let place = *self.places.entry(key).or_insert(next);
-        match usize::try_from(place).ok().and_then(|place| self.entries.get_mut(place)) {
-            Some((_, known)) => *known = value,
-            None => self.entries.push((key, value)),
+        let Table { entries, places, hasher } = self;
+        let hash = hasher.hash_one(key);
+        let known = places.find(hash, |place| entries.get(widen(*place)).is_some_and(|(known, _)| *known == key));
+        if let Some((_, known)) = known.and_then(|place| entries.get_mut(widen(*place))) {
+            *known = value;
+            return;
         }
+        // An entry of the log changes far fewer keys than a u32 can count.
+        let next = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        entries.push((key, value));
+        places.insert_unique(hash, next, |place| {
+            entries.get(widen(*place)).map_or(0, |(known, _)| hasher.hash_one(known))
+        });
     }
 
     /// Sets the values of several keys.

@@ -14,8 +14,10 @@ use crate::command::AccountRef;
 use crate::id::{RequestId, TransactionId};
 use crate::journal::{Event, JournalRecord, JournalSequence};
 use crate::name::{AccountName, AssetCode};
+use crate::ops::lines::Lines;
 use crate::outcome::{Point, Rejection};
 use crate::records::{Changes, Head, Records, RequestRecord, Stop};
+use crate::table::Place;
 use crate::time::LogTime;
 use crate::transaction::{TransactionRecord, TransactionState};
 
@@ -46,6 +48,15 @@ pub(crate) fn broken<E>(invariant: &'static str, detail: String) -> Stop<E> {
     Stop::Broken { invariant, detail }
 }
 
+/// A journal record that must be there and is not.
+pub(crate) fn missing<E>(sequence: JournalSequence) -> Stop<E> {
+    broken("I9", format!("journal record {} is missing", sequence.0))
+}
+
+fn unknown_account<E>(number: AccountNumber) -> Stop<E> {
+    broken("I11", format!("account number {} is not on the book", number.0))
+}
+
 /// Who asks, and where in the log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'c> {
@@ -63,6 +74,12 @@ pub(crate) struct Working<'a, E> {
     holds_ended: BTreeSet<(LogTime, TransactionId)>,
     /// All of the base's holds up to here have ended, so that asking for the first hold does not walk over them each time.
     ended_up_to: Cell<Option<(LogTime, TransactionId)>>,
+    /// No hold expires before this, so that not every command has to ask for the first one.
+    no_hold_before: Cell<LogTime>,
+    /// The asset that was last asked for: it never changes, and mostly the next is the same.
+    last_asset: Cell<Option<Asset>>,
+    /// What an operation works in, kept for the next one.
+    pub(crate) lines: Lines,
 }
 
 impl<'a, E: core::fmt::Debug> Working<'a, E> {
@@ -81,6 +98,9 @@ impl<'a, E: core::fmt::Debug> Working<'a, E> {
             holds_begun: BTreeSet::new(),
             holds_ended: BTreeSet::new(),
             ended_up_to: Cell::new(None),
+            no_hold_before: Cell::new(LogTime(0)),
+            last_asset: Cell::new(None),
+            lines: Lines::default(),
         }
     }
 
@@ -156,6 +176,7 @@ impl<'a, E: core::fmt::Debug> Working<'a, E> {
             match record.state {
                 TransactionState::Tried => {
                     self.holds_begun.insert(hold);
+                    self.no_hold_before.set(self.no_hold_before.get().min(deadline));
                 }
                 TransactionState::Confirmed | TransactionState::Cancelled | TransactionState::Expired => {
                     self.holds_begun.remove(&hold);
@@ -181,16 +202,43 @@ impl<'a, E: core::fmt::Debug> Working<'a, E> {
         }
     }
 
-    pub(crate) fn known_account(&self, number: AccountNumber) -> Result<Account, Stop<E>> {
-        self.account(number)
-            .map_err(Stop::Records)?
-            .ok_or_else(|| broken("I11", format!("account number {} is not on the book", number.0)))
+    /// The first hold that is due at a time.
+    pub(crate) fn hold_due(&self, due: LogTime) -> Result<Option<(LogTime, TransactionId)>, Stop<E>> {
+        if due < self.no_hold_before.get() {
+            return Ok(None);
+        }
+        let first = self.hold_after(None).map_err(Stop::Records)?;
+        self.no_hold_before.set(first.map_or(LogTime(u64::MAX), |(deadline, _)| deadline));
+        Ok(first.filter(|(deadline, _)| *deadline <= due))
     }
 
-    pub(crate) fn known_asset_of(&self, number: AccountNumber) -> Result<AssetNumber, Stop<E>> {
-        self.asset_of(number)
-            .map_err(Stop::Records)?
-            .ok_or_else(|| broken("I11", format!("account number {} is not on the book", number.0)))
+    /// An account, and where the overlay keeps it if it changed already.
+    pub(crate) fn find_account(&self, number: AccountNumber) -> Result<(Option<Place>, Account), Stop<E>> {
+        let place = self.changes.accounts.place(&number);
+        match place.and_then(|place| self.changes.accounts.at(place)) {
+            Some(account) => Ok((place, *account)),
+            None => {
+                let known = self.base.account(number).map_err(Stop::Records)?;
+                known.map(|account| (None, account)).ok_or_else(|| unknown_account(number))
+            }
+        }
+    }
+
+    /// Changes an account that [`find_account`](Self::find_account) found at a place.
+    pub(crate) fn put_account_at(&mut self, place: Option<Place>, number: AccountNumber, account: Account) {
+        match place.and_then(|place| self.changes.accounts.at_mut(place)) {
+            Some(known) => *known = account,
+            None => self.put_account(number, account),
+        }
+    }
+
+    /// An account that changed.
+    pub(crate) fn changed_account(&self, number: AccountNumber) -> Result<&Account, Stop<E>> {
+        self.changes.accounts.get(&number).ok_or_else(|| unknown_account(number))
+    }
+
+    pub(crate) fn known_account(&self, number: AccountNumber) -> Result<Account, Stop<E>> {
+        self.account(number).map_err(Stop::Records)?.ok_or_else(|| unknown_account(number))
     }
 
     pub(crate) fn known_name(&self, number: AccountNumber) -> Result<AccountName, Stop<E>> {
@@ -200,15 +248,18 @@ impl<'a, E: core::fmt::Debug> Working<'a, E> {
     }
 
     pub(crate) fn known_asset(&self, number: AssetNumber) -> Result<Asset, Stop<E>> {
-        self.asset(number)
-            .map_err(Stop::Records)?
-            .ok_or_else(|| broken("I11", format!("asset number {} is not on the book", number.0)))
+        if let Some(asset) = self.last_asset.get().filter(|asset| asset.number == number) {
+            return Ok(asset);
+        }
+        let known = self.asset(number).map_err(Stop::Records)?;
+        self.last_asset.set(known);
+        known.ok_or_else(|| broken("I11", format!("asset number {} is not on the book", number.0)))
     }
 
     pub(crate) fn known_record(&self, sequence: JournalSequence) -> Result<JournalRecord, Stop<E>> {
         self.journal(sequence)
             .map_err(Stop::Records)?
-            .ok_or_else(|| broken("I9", format!("journal record {} is missing", sequence.0)))
+            .ok_or_else(|| missing(sequence))
     }
 }
 
@@ -254,13 +305,6 @@ impl<E: core::fmt::Debug> Records for Working<'_, E> {
         }
     }
 
-    fn asset_of(&self, number: AccountNumber) -> Result<Option<AssetNumber>, E> {
-        match self.changes.accounts.get(&number) {
-            Some(account) => Ok(Some(account.asset)),
-            None => self.base.asset_of(number),
-        }
-    }
-
     fn transaction(&self, id: &TransactionId) -> Result<Option<TransactionRecord>, E> {
         match self.changes.transactions.get(id) {
             Some(record) => Ok(Some(record.clone())),
@@ -279,6 +323,17 @@ impl<E: core::fmt::Debug> Records for Working<'_, E> {
         match sequence.0.checked_sub(self.base_head.sequence.0 + 1).and_then(|offset| usize::try_from(offset).ok()) {
             Some(offset) => Ok(self.changes.journal.get(offset).cloned()),
             None => self.base.journal(sequence),
+        }
+    }
+
+    fn show_journal(&self, sequence: JournalSequence, show: &mut dyn FnMut(&JournalRecord)) -> Result<bool, E> {
+        match sequence.0.checked_sub(self.base_head.sequence.0 + 1).and_then(|offset| usize::try_from(offset).ok()) {
+            Some(offset) => {
+                let record = self.changes.journal.get(offset);
+                record.into_iter().for_each(show);
+                Ok(record.is_some())
+            }
+            None => self.base.show_journal(sequence, show),
         }
     }
 

@@ -74,6 +74,23 @@ type Read<T> = Result<Option<T>, &'static str>;
 impl Records for Memory {
     type Error = &'static str;
 
+    /// As a node does: has the accounts brought into the processor's cache, all of them at once.
+    fn expect(&self, commands: &[Command]) {
+        let touch = |posting: &Posting| {
+            let AccountRef::Number(number) = posting.account else { return };
+            if let Some(account) = self.accounts.get(number.0 as usize) {
+                std::hint::black_box((account.asset, account.totals.debits_pending, account.opened));
+            }
+        };
+        for command in commands {
+            match &command.operation {
+                Operation::Post(post) => post.postings.iter().for_each(touch),
+                Operation::Try(attempt) => attempt.postings.iter().for_each(touch),
+                Operation::Atomic(items) => self.expect(items),
+                _ => {}
+            }
+        }
+    }
     fn head(&self) -> Head {
         self.head
     }
@@ -100,6 +117,15 @@ impl Records for Memory {
     }
     fn journal(&self, sequence: JournalSequence) -> Read<JournalRecord> {
         Ok(self.journal.get(sequence.0 as usize - 1).cloned())
+    }
+    fn show_journal(
+        &self,
+        sequence: JournalSequence,
+        show: &mut dyn FnMut(&JournalRecord),
+    ) -> Result<bool, &'static str> {
+        let record = self.journal.get(sequence.0 as usize - 1);
+        record.into_iter().for_each(show);
+        Ok(record.is_some())
     }
     fn hold_after(&self, cursor: Option<(LogTime, TransactionId)>) -> Read<(LogTime, TransactionId)> {
         use std::ops::Bound::{Excluded, Unbounded};

@@ -43,7 +43,7 @@ pub(crate) fn apply<E: Debug>(
         }
         TransactionState::Tried => {
             let reserved = reserved(working, transaction, &record)?;
-            let postings = end(working, transaction, &reserved, Ending::Released)?;
+            let postings = end(working, transaction, reserved, Ending::Released)?;
             let sequence = working.record(context, Event::Cancelled { transaction, postings });
             mark(working, transaction, record, TransactionState::Cancelled, sequence);
             Ok(Decision::booked(Accepted::Cancelled(transaction), sequence).with_state(TransactionState::Cancelled))

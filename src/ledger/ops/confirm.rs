@@ -40,11 +40,13 @@ pub(crate) fn apply<E: Debug>(
         TransactionState::Tried => {}
     }
     let reserved = reserved(working, transaction, &record)?;
-    let amounts = match &confirm.amounts {
-        Some(amounts) => part(working, &reserved, amounts)?,
-        None => reserved.iter().map(|posting| posting.amount).collect(),
+    let postings = match &confirm.amounts {
+        Some(amounts) => {
+            let amounts = part(working, &reserved, amounts)?;
+            end(working, transaction, reserved, Ending::ConfirmedInPart(&amounts))?
+        }
+        None => end(working, transaction, reserved, Ending::Confirmed)?,
     };
-    let postings = end(working, transaction, &reserved, Ending::Confirmed(&amounts))?;
     #[cfg(feature = "seeded-bugs")]
     let postings = booked_twice(working, postings);
     let event = Event::Confirmed { transaction, amounts_named: confirm.amounts.is_some(), postings };

@@ -33,7 +33,7 @@ pub(crate) fn apply<E: Debug>(
     let time = working.next_time(deadline)?;
     working.set_time(time);
     let reserved = reserved(working, transaction, &record)?;
-    let postings = end(working, transaction, &reserved, Ending::Released)?;
+    let postings = end(working, transaction, reserved, Ending::Released)?;
     let context = Context { point: Point { time, ..place }, request: None, principal: "" };
     let sequence = working.record(&context, Event::Expired { transaction, deadline, postings });
     mark(working, transaction, record, TransactionState::Expired, sequence);

@@ -7,15 +7,17 @@ use core::fmt::Debug;
 use crate::amount::Amount;
 use crate::id::TransactionId;
 use crate::journal::{Event, JournalPosting, JournalRecord, JournalSequence};
-use crate::records::Stop;
+use crate::records::{Records, Stop};
 use crate::transaction::{TransactionRecord, TransactionState};
-use crate::working::{Working, broken};
+use crate::working::{Working, broken, missing};
 
 /// How a reservation ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ending<'a> {
+    /// Booked whole.
+    Confirmed,
     /// Booked with these amounts, one per posting, none above the reserved.
-    Confirmed(&'a [Amount]),
+    ConfirmedInPart(&'a [Amount]),
     /// Released whole.
     Released,
 }
@@ -28,8 +30,12 @@ pub(super) fn created<E: Debug>(
 ) -> Result<JournalRecord, Stop<E>> {
     match record.created {
         Some(sequence) => working.known_record(sequence),
-        None => Err(broken("I6", format!("transaction {transaction} has a state but no record created it"))),
+        None => Err(uncreated(transaction)),
     }
+}
+
+fn uncreated<E>(transaction: TransactionId) -> Stop<E> {
+    broken("I6", format!("transaction {transaction} has a state but no record created it"))
 }
 
 /// The postings that a try reserved.
@@ -38,48 +44,58 @@ pub(super) fn reserved<E: Debug>(
     transaction: TransactionId,
     record: &TransactionRecord,
 ) -> Result<Vec<JournalPosting>, Stop<E>> {
-    match created(working, transaction, record)?.event {
-        Event::Tried { postings, .. } => Ok(postings),
-        other => Err(broken("I6", format!("transaction {transaction} is TRIED but was created by {other:?}"))),
-    }
+    let Some(sequence) = record.created else {
+        return Err(uncreated(transaction));
+    };
+    let mut reserved = Err(missing(sequence));
+    working
+        .show_journal(sequence, &mut |record| {
+            reserved = match &record.event {
+                Event::Tried { postings, .. } => Ok(postings.clone()),
+                other => Err(broken("I6", format!("transaction {transaction} is TRIED but was created by {other:?}"))),
+            };
+        })
+        .map_err(Stop::Records)?;
+    reserved
 }
 
-/// Ends a reservation on its accounts. The returned postings stand in the try's order; their amounts are what was booked, or
-/// released where all was released.
+/// Ends a reservation on its accounts. The postings stay in the try's order; their amounts become what was booked, or
+/// what was released where all was released.
 pub(super) fn end<E: Debug>(
     working: &mut Working<'_, E>,
     transaction: TransactionId,
-    reserved: &[JournalPosting],
+    mut postings: Vec<JournalPosting>,
     ending: Ending<'_>,
 ) -> Result<Vec<JournalPosting>, Stop<E>> {
-    let mut postings = Vec::with_capacity(reserved.len());
-    for (position, posting) in reserved.iter().enumerate() {
-        let mut account = working.known_account(posting.account)?;
+    for (position, posting) in postings.iter_mut().enumerate() {
+        let (place, mut account) = working.find_account(posting.account)?;
+        let reserved = posting.amount;
         let confirmed = match ending {
-            Ending::Confirmed(amounts) => amounts
+            Ending::Confirmed => reserved,
+            Ending::ConfirmedInPart(amounts) => amounts
                 .get(position)
                 .copied()
                 .ok_or_else(|| broken("I6", format!("transaction {transaction} lacks an amount to confirm")))?,
             Ending::Released => Amount::zero(account.scale),
         };
-        account.totals = account.totals.resolve(posting.side, posting.amount, confirmed).ok_or_else(|| {
+        account.totals = account.totals.resolve(posting.side, reserved, confirmed).ok_or_else(|| {
             broken(
                 "I3",
                 format!(
-                    "transaction {transaction} reserved {} {:?} on account {} whose totals are {:?}",
-                    posting.amount, posting.side, posting.account.0, account.totals
+                    "transaction {transaction} reserved {reserved} {:?} on account {} whose totals are {:?}",
+                    posting.side, posting.account.0, account.totals
                 ),
             )
         })?;
-        working.put_account(posting.account, account);
-        let amount = match ending {
-            Ending::Confirmed(_) => confirmed,
-            Ending::Released => posting.amount,
+        working.put_account_at(place, posting.account, account);
+        posting.totals = account.totals;
+        posting.amount = match ending {
+            Ending::Confirmed | Ending::ConfirmedInPart(_) => confirmed,
+            Ending::Released => reserved,
         };
-        postings.push(JournalPosting { amount, totals: account.totals, ..*posting });
     }
-    for posting in reserved {
-        let account = working.known_account(posting.account)?;
+    for posting in &postings {
+        let account = working.changed_account(posting.account)?;
         if account.keeps_floor() != Some(true) || account.keeps_ceiling() != Some(true) {
             return Err(broken(
                 "I5",

@@ -25,6 +25,7 @@ use crate::name::AccountName;
 use crate::outcome::{InsufficientFunds, Rejection};
 use crate::records::Stop;
 use crate::shape::{Violation, same_account_on_both_sides};
+use crate::table::Place;
 use crate::working::{Step, Working, broken};
 
 /// A posting whose account is known and whose amount is at its asset's scale.
@@ -56,11 +57,11 @@ fn to_scale<E>(asset: &Asset, amount: Amount) -> Step<Amount, E> {
 }
 
 /// Resolves and balances what a client asks to book: steps 1 to 3.
-pub(super) fn resolve<E: Debug>(working: &Working<'_, E>, postings: &[Posting]) -> Step<Vec<Line>, E> {
-    let mut lines = Vec::with_capacity(postings.len());
+pub(super) fn resolve<E: Debug>(working: &mut Working<'_, E>, postings: &[Posting]) -> Step<Lines, E> {
+    let mut lines = Lines::begin(working);
     for posting in postings {
         let number = working.resolve(&posting.account)?;
-        let asset = working.known_asset(working.known_asset_of(number)?)?;
+        let asset = working.known_asset(lines.account(working, number)?.asset)?;
         if let Some(stated) = posting.asset
             && stated != asset.code
         {
@@ -76,14 +77,14 @@ pub(super) fn resolve<E: Debug>(working: &Working<'_, E>, postings: &[Posting]) 
             asset_stated: posting.asset.is_some(),
         });
     }
-    if let Some(position) = same_account_on_both_sides(lines.iter().map(|line| (line.account, line.side))) {
+    if let Some(position) = same_account_on_both_sides(lines.all().iter().map(|line| (line.account, line.side))) {
         return Err(Rejection::InvalidArgument(Violation {
             field: format!("postings[{position}].account"),
             problem: "stands on both sides".into(),
         })
         .into());
     }
-    if let [first, second] = lines.as_slice()
+    if let [first, second] = lines.all()
         && first.asset != second.asset
     {
         return Err(Rejection::AssetMismatch {
@@ -93,8 +94,8 @@ pub(super) fn resolve<E: Debug>(working: &Working<'_, E>, postings: &[Posting]) 
         }
         .into());
     }
-    if !is_balanced_pair(&lines) {
-        check_balanced(working, lines.iter().map(|line| (line.asset, line.side, line.amount)))?;
+    if !is_balanced_pair(lines.all()) {
+        check_balanced(working, lines.all().iter().map(|line| (line.asset, line.side, line.amount)))?;
     }
     Ok(lines)
 }
@@ -133,44 +134,93 @@ pub(super) fn check_balanced<E: Debug>(
     Ok(())
 }
 
-/// The accounts that lines touch, as they were and as they become.
-struct Touched(Vec<(AccountNumber, Account, Account)>);
+/// An account that lines touch.
+#[derive(Debug, Clone, Copy)]
+struct Touched {
+    number: AccountNumber,
+    /// Where the overlay keeps it, if it changed before.
+    place: Option<Place>,
+    /// What it becomes.
+    account: Account,
+}
 
-impl Touched {
-    fn find(&self, number: AccountNumber) -> Option<&(AccountNumber, Account, Account)> {
-        self.0.iter().find(|(touched, _, _)| *touched == number)
+/// Lines, and the accounts that they touch. The buffers go from one operation to the next, so that none of them allocates.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    lines: Vec<Line>,
+    touched: Vec<Touched>,
+}
+
+impl Lines {
+    /// No lines yet, in the buffers of the operation before.
+    pub(super) fn begin<E>(working: &mut Working<'_, E>) -> Lines {
+        let mut lines = core::mem::take(&mut working.lines);
+        lines.lines.clear();
+        lines.touched.clear();
+        lines
     }
+
+    pub(super) fn push(&mut self, line: Line) {
+        self.lines.push(line);
+    }
+
+    pub(super) fn all(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// An account that a line is about to touch.
+    pub(super) fn account<E: Debug>(
+        &mut self,
+        working: &Working<'_, E>,
+        number: AccountNumber,
+    ) -> Result<&Account, Stop<E>> {
+        let known = self.touched.iter().position(|touched| touched.number == number);
+        let position = match known {
+            Some(position) => position,
+            None => {
+                let (place, account) = working.find_account(number)?;
+                self.touched.push(Touched { number, place, account });
+                self.touched.len() - 1
+            }
+        };
+        self.touched.get(position).map(|touched| &touched.account).ok_or_else(|| lost(number))
+    }
+
+    fn find<E>(&self, number: AccountNumber) -> Result<&Account, Stop<E>> {
+        let touched = self.touched.iter().find(|touched| touched.number == number);
+        touched.map(|touched| &touched.account).ok_or_else(|| lost(number))
+    }
+
+    fn moving(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| !line.amount.is_zero())
+    }
+}
+
+fn lost<E>(number: AccountNumber) -> Stop<E> {
+    broken("I11", format!("account number {} is posted to without being looked up", number.0))
 }
 
 /// Checks lines against their accounts and books them: steps 4 to 7. Lines of amount zero are left out but keep their
 /// place in what is returned. Nothing is changed unless all is well.
 pub(super) fn book<E: Debug>(
     working: &mut Working<'_, E>,
-    lines: &[Line],
+    mut lines: Lines,
     booking: Booking,
 ) -> Step<Vec<JournalPosting>, E> {
-    let moving = || lines.iter().filter(|line| !line.amount.is_zero());
-    let mut touched = Touched(Vec::with_capacity(lines.len()));
-    for line in lines {
-        if touched.find(line.account).is_none() {
-            let account = working.known_account(line.account)?;
-            touched.0.push((line.account, account, account));
-        }
+    for line in lines.moving() {
+        check_status(working, lines.find(line.account)?, line.account)?;
     }
-    for line in moving() {
-        check_status(working, &touched, line.account)?;
-    }
-    let mut postings = Vec::with_capacity(lines.len());
-    for line in lines {
-        let Some((_, _, after)) = touched.0.iter_mut().find(|(number, _, _)| *number == line.account) else {
-            continue;
+    let mut postings = Vec::with_capacity(lines.lines.len());
+    let Lines { lines: all, touched } = &mut lines;
+    for line in all {
+        let found = touched.iter_mut().find(|touched| touched.number == line.account);
+        let totals = &mut found.ok_or_else(|| lost(line.account))?.account.totals;
+        let is_in_range = match booking {
+            Booking::Post => totals.post(line.side, line.amount),
+            Booking::Reserve => totals.reserve(line.side, line.amount),
         };
-        let totals = match booking {
-            Booking::Post => after.totals.post(line.side, line.amount),
-            Booking::Reserve => after.totals.reserve(line.side, line.amount),
-        };
-        match totals {
-            Some(totals) => after.totals = totals,
+        match is_in_range {
+            Some(after) => *totals = after,
             None => return Err(Rejection::BalanceOverflow(working.known_name(line.account)?).into()),
         }
         postings.push(JournalPosting {
@@ -178,24 +228,24 @@ pub(super) fn book<E: Debug>(
             side: line.side,
             amount: line.amount,
             asset_stated: line.asset_stated,
-            totals: after.totals,
+            totals: *totals,
         });
     }
-    for line in moving() {
-        check_floor(working, &touched, lines, line)?;
+    for line in lines.moving() {
+        check_floor(working, &lines, line)?;
     }
-    for line in moving() {
-        check_ceiling(working, &touched, line)?;
+    for line in lines.moving() {
+        check_ceiling(working, &lines, line)?;
     }
-    for (number, _, after) in touched.0 {
-        working.put_account(number, after);
+    for touched in &lines.touched {
+        working.put_account_at(touched.place, touched.number, touched.account);
     }
+    working.lines = lines;
     Ok(postings)
 }
 
-fn check_status<E: Debug>(working: &Working<'_, E>, touched: &Touched, number: AccountNumber) -> Step<(), E> {
-    let Some((_, before, _)) = touched.find(number) else { return Ok(()) };
-    match before.status {
+fn check_status<E: Debug>(working: &Working<'_, E>, account: &Account, number: AccountNumber) -> Step<(), E> {
+    match account.status {
         AccountStatus::Open => Ok(()),
         AccountStatus::Frozen => Err(Rejection::AccountFrozen(working.known_name(number)?).into()),
         AccountStatus::Closed => Err(Rejection::AccountClosed(working.known_name(number)?).into()),
@@ -206,8 +256,8 @@ fn out_of_range<E>(account: &AccountName) -> Stop<E> {
     broken("I8", format!("a balance of account {account} left its range"))
 }
 
-fn check_floor<E: Debug>(working: &Working<'_, E>, touched: &Touched, lines: &[Line], line: &Line) -> Step<(), E> {
-    let Some((_, before, after)) = touched.find(line.account) else { return Ok(()) };
+fn check_floor<E: Debug>(working: &Working<'_, E>, lines: &Lines, line: &Line) -> Step<(), E> {
+    let after = lines.find(line.account)?;
     let Floor::AtLeast(floor) = after.floor else { return Ok(()) };
     if line.side == after.class.normal_side() {
         return Ok(());
@@ -216,9 +266,11 @@ fn check_floor<E: Debug>(working: &Working<'_, E>, touched: &Touched, lines: &[L
         return Ok(());
     }
     let name = working.known_name(line.account)?;
-    let available = before.available().ok_or_else(|| out_of_range(&name))?;
+    // Nothing is changed yet, so the overlay still has it as it was before.
+    let available = working.known_account(line.account)?.available().ok_or_else(|| out_of_range(&name))?;
     // The account's own total was found in range, so the sum of its lines is.
     let needed = lines
+        .all()
         .iter()
         .filter(|other| other.account == line.account)
         .try_fold(Amount::zero(after.scale), |sum, other| sum.checked_add(other.amount))
@@ -226,8 +278,8 @@ fn check_floor<E: Debug>(working: &Working<'_, E>, touched: &Touched, lines: &[L
     Err(Rejection::InsufficientFunds(Box::new(InsufficientFunds { account: name, available, needed, floor })).into())
 }
 
-fn check_ceiling<E: Debug>(working: &Working<'_, E>, touched: &Touched, line: &Line) -> Step<(), E> {
-    let Some((_, _, after)) = touched.find(line.account) else { return Ok(()) };
+fn check_ceiling<E: Debug>(working: &Working<'_, E>, lines: &Lines, line: &Line) -> Step<(), E> {
+    let after = lines.find(line.account)?;
     let Some(ceiling) = after.ceiling else { return Ok(()) };
     if line.side != after.class.normal_side() {
         return Ok(());

@@ -9,7 +9,7 @@ mod content;
 pub(crate) mod expire;
 pub(crate) mod freeze;
 mod holds;
-mod lines;
+pub(crate) mod lines;
 pub(crate) mod open_account;
 pub(crate) mod post;
 pub(crate) mod register_asset;

@@ -21,7 +21,7 @@ pub(crate) fn apply<E: Debug>(working: &mut Working<'_, E>, context: &Context<'_
         return Ok(decision);
     }
     let lines = resolve(working, &post.postings)?;
-    let postings = book(working, &lines, Booking::Post)?;
+    let postings = book(working, lines, Booking::Post)?;
     let event = Event::Posted { transaction, postings, details: post.details.clone() };
     let sequence = working.record(context, event);
     working.put_transaction(

@@ -11,7 +11,7 @@ use core::fmt::Debug;
 use super::confirm::check_count;
 use super::content::existing;
 use super::holds::created;
-use super::lines::{Booking, Line, at_scale, book, check_balanced};
+use super::lines::{Booking, Line, Lines, at_scale, book, check_balanced};
 use crate::amount::Amount;
 use crate::apply::Decision;
 use crate::command::{Operation, Reverse};
@@ -32,9 +32,9 @@ pub(crate) fn apply<E: Debug>(
     }
     let (mut record, confirmed) = original(working, reverse)?;
     let lines = opposite(working, &confirmed, reverse.amounts.as_deref())?;
-    let reversed = add_up(&record, &confirmed, &lines)?;
-    check_balanced(working, lines.iter().map(|line| (line.asset, line.side, line.amount)))?;
-    let postings = book(working, &lines, Booking::Post)?;
+    let reversed = add_up(&record, &confirmed, lines.all())?;
+    check_balanced(working, lines.all().iter().map(|line| (line.asset, line.side, line.amount)))?;
+    let postings = book(working, lines, Booking::Post)?;
     record.reversed = reversed;
     working.put_transaction(reverse.original, record);
     let event = Event::Reversed {
@@ -91,16 +91,16 @@ fn original<E: Debug>(
 
 /// The lines of the reversal: the asked amounts, or all, on the opposite sides.
 fn opposite<E: Debug>(
-    working: &Working<'_, E>,
+    working: &mut Working<'_, E>,
     confirmed: &[JournalPosting],
     amounts: Option<&[Amount]>,
-) -> Step<Vec<Line>, E> {
+) -> Step<Lines, E> {
     if let Some(amounts) = amounts {
         check_count(confirmed.len(), amounts.len())?;
     }
-    let mut lines = Vec::with_capacity(confirmed.len());
+    let mut lines = Lines::begin(working);
     for (position, posting) in confirmed.iter().enumerate() {
-        let asset = working.known_account(posting.account)?.asset;
+        let asset = lines.account(working, posting.account)?.asset;
         let amount = match amounts.and_then(|amounts| amounts.get(position)) {
             Some(amount) => at_scale(working, *amount, asset)?,
             None => posting.amount,

@@ -20,7 +20,7 @@ pub(crate) fn apply<E: Debug>(working: &mut Working<'_, E>, context: &Context<'_
         return Ok(decision);
     }
     let lines = resolve(working, &attempt.postings)?;
-    let postings = book(working, &lines, Booking::Reserve)?;
+    let postings = book(working, lines, Booking::Reserve)?;
     let timeout = attempt.timeout;
     let deadline = timeout.map(|timeout| context.point.time.after(timeout));
     let event = Event::Tried { transaction, postings, details: attempt.details.clone(), timeout, deadline };
