@@ -8,7 +8,7 @@ use ledger::entry::EntryError;
 use ledger::journal::JournalSequence;
 use ledger::{
     Account, AccountName, AccountNumber, AccountRef, Answer, Applied, Asset, AssetCode, AssetNumber, Changes, Command,
-    Entry, Head, JournalRecord, LogTime, Operation, Records, RequestId, RequestRecord, Stop, TransactionId,
+    EncodedEntry, Head, JournalRecord, LogTime, Operation, Records, RequestId, RequestRecord, Stop, TransactionId,
     TransactionRecord, TransactionState,
 };
 
@@ -72,7 +72,7 @@ impl Book {
     #[cfg(feature = "seeded-bugs")]
     pub fn preview(&self, bytes: &[u8]) -> Option<Vec<Answer>> {
         let hot = self.hot();
-        let entry = Entry::decode(bytes).ok()?;
+        let entry = EncodedEntry::read(bytes).ok()?;
         self.decide(&hot, hot.meta.index + 1, &entry).ok().map(|applied| applied.answers)
     }
 
@@ -88,15 +88,7 @@ impl Book {
     }
 
     fn apply_commands(&self, hot: &mut Hot, index: u64, log_id: &[u8], bytes: &[u8]) -> BookResult<Vec<Answer>> {
-        let mut entry = Entry::decode(bytes).map_err(|error| BookError::Entry {
-            index,
-            detail: match error {
-                EntryError::Malformed => "its bytes are not an entry".to_owned(),
-                EntryError::UnknownRules(version) => {
-                    format!("it follows rules version {version}, which this release does not know")
-                }
-            },
-        })?;
+        let mut entry = EncodedEntry::read(bytes).map_err(|error| undecodable(index, &error))?;
         if let Some(clock) = self.local_clock_expiry {
             entry.stamp = LogTime(clock());
         }
@@ -114,7 +106,7 @@ impl Book {
         }
     }
 
-    fn decide(&self, hot: &Hot, index: u64, entry: &Entry) -> BookResult<Applied> {
+    fn decide(&self, hot: &Hot, index: u64, entry: &EncodedEntry<'_>) -> BookResult<Applied> {
         let view = self.view()?;
         let records = HotRecords {
             head: hot.meta.head,
@@ -126,8 +118,9 @@ impl Book {
             place: Cell::new(0),
             block: RefCell::default(),
         };
-        ledger::apply(&records, index, entry).map_err(|stop| match stop {
+        ledger::apply_encoded(&records, index, entry).map_err(|stop| match stop {
             Stop::Records(error) => error,
+            Stop::Undecodable(error) => undecodable(index, &error),
             Stop::UnknownRules { .. } => BookError::Entry { index, detail: stop.to_string() },
             Stop::Broken { .. } => BookError::Broken { index, detail: stop.to_string() },
         })
@@ -175,6 +168,17 @@ impl Book {
         }
         Ok(())
     }
+}
+
+/// A committed entry whose bytes this release cannot read.
+fn undecodable(index: u64, error: &EntryError) -> BookError {
+    let detail = match error {
+        EntryError::Malformed => "its bytes are not an entry".to_owned(),
+        EntryError::UnknownRules(version) => {
+            format!("it follows rules version {version}, which this release does not know")
+        }
+    };
+    BookError::Entry { index, detail }
 }
 
 /// Ends the reservations that changes resolved, and returns those that are stored.

@@ -68,6 +68,11 @@ impl Amount {
         decimal(mantissa, scale.digits()).map(Amount)
     }
 
+    /// `mantissa` minor units at a scale as it was written; `None` past 96 bits or 28 fraction digits.
+    pub(crate) fn written(mantissa: u128, scale_digits: u32) -> Option<Amount> {
+        decimal(mantissa, scale_digits).map(Amount)
+    }
+
     /// Reads the wire's grammar, keeping the scale as written.
     ///
     /// # Errors
@@ -253,7 +258,7 @@ impl Serialize for Amount {
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
         let (mantissa, scale) = <(u128, u32)>::deserialize(deserializer)?;
-        decimal(mantissa, scale).map(Amount).ok_or_else(|| D::Error::custom("amount out of range"))
+        Amount::written(mantissa, scale).ok_or_else(|| D::Error::custom("amount out of range"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one door to the book: [`apply()`].
+//! The one door to the book: [`apply()`], and [`apply_encoded`] for an entry in its bytes.
 //!
 //! Before each command, everything due at its time expires, in order of (deadline, id), each with a journal record. Before an atomic
 //! batch, everything due at its last item's time: were a hold to end between two items, a refused batch would have to
@@ -11,9 +11,9 @@ use alloc::vec::Vec;
 use core::fmt::Debug;
 
 use crate::command::{Command, Operation};
-use crate::entry::Entry;
+use crate::entry::{EncodedEntry, Entry, EntryError, check_commands};
 use crate::journal::JournalSequence;
-use crate::limits::{MAX_EXPIRIES_PER_STEP, RULES_VERSION};
+use crate::limits::{MAX_BATCH_COMMANDS, MAX_EXPIRIES_PER_STEP, RULES_VERSION};
 use crate::ops;
 use crate::outcome::{Accepted, Answer, Outcome, Point, Rejection};
 use crate::records::{Applied, Kept, Records, RequestBody, RequestRecord, Stop};
@@ -65,7 +65,57 @@ impl Decision {
     }
 }
 
-/// Applies one log entry to the book: the only door.
+/// How many commands are decoded, and the book told of, before they are decided.
+const EXPECTED_AT_ONCE: u32 = 64;
+
+/// The commands of an entry, some at a time.
+trait Commands {
+    fn count(&self) -> usize;
+    /// The next ones, none after the last.
+    fn next_some(&mut self) -> Result<&[Command], EntryError>;
+    /// Whether all that is left decodes.
+    fn check(&self) -> Result<(), EntryError>;
+}
+
+impl Commands for &[Command] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn next_some(&mut self) -> Result<&[Command], EntryError> {
+        let most = usize::try_from(EXPECTED_AT_ONCE).unwrap_or(usize::MAX);
+        let (some, rest) = self.split_at_checked(most).unwrap_or((self, &[]));
+        *self = rest;
+        Ok(some)
+    }
+
+    fn check(&self) -> Result<(), EntryError> {
+        Ok(())
+    }
+}
+
+/// Commands that are decoded where they are wanted, so that they and what they are decoded from stay in the processor's cache.
+struct Encoded<'b> {
+    entry: EncodedEntry<'b>,
+    commands: Vec<Command>,
+}
+
+impl Commands for Encoded<'_> {
+    fn count(&self) -> usize {
+        usize::try_from(self.entry.count).unwrap_or(usize::MAX)
+    }
+
+    fn next_some(&mut self) -> Result<&[Command], EntryError> {
+        self.entry.take(EXPECTED_AT_ONCE, &mut self.commands)?;
+        Ok(&self.commands)
+    }
+
+    fn check(&self) -> Result<(), EntryError> {
+        check_commands(self.entry.commands, self.entry.count)
+    }
+}
+
+/// Applies one log entry to the book: with [`apply_encoded`] the only door.
 ///
 /// Returns the answers, one per command and in order, and the changes to write in one atomic batch with `index`. When
 /// [`Applied::finished`] is false, only holds were expired: write the changes while `index - 1` stays the last applied, then call again with the same
@@ -77,42 +127,59 @@ pub fn apply<R: Records>(records: &R, index: u64, entry: &Entry) -> Result<Appli
     if entry.version != RULES_VERSION {
         return Err(Stop::UnknownRules { version: entry.version });
     }
-    let mut working = Working::with_capacity(records, entry.commands.len());
-    let first = Point { index, position: 0, time: LogTime(0) };
-    let expired = expire_due(&mut working, first, entry.stamp, 0, MAX_EXPIRIES_PER_STEP)?;
-    if expired == MAX_EXPIRIES_PER_STEP {
-        return Ok(Applied { changes: working.into_changes(), answers: Vec::new(), finished: false });
-    }
-    let mut answers = Vec::with_capacity(entry.commands.len());
-    if entry.commands.is_empty() {
-        begin(&mut working, first, entry.stamp, 0)?;
-    }
-    for (position, command) in (0u32..).zip(&entry.commands) {
-        if position % EXPECTED_AT_ONCE == 0 {
-            expect(records, &entry.commands, position);
-        }
-        let point = begin(&mut working, Point { position, ..first }, entry.stamp, items_of(command))?;
-        let decision = decide(&mut working, point, entry.stamp, command)?;
-        answers.push(Answer {
-            point,
-            sequence: decision.sequence,
-            replay_of: decision.replay_of,
-            state: decision.state,
-            outcome: decision.outcome,
-        });
-    }
-    Ok(Applied { changes: working.into_changes(), answers, finished: true })
+    apply_commands(records, index, entry.stamp, entry.commands.as_slice())
 }
 
-/// How many commands the book is told of before they are decided.
-const EXPECTED_AT_ONCE: u32 = 64;
+/// As [`apply()`], for an entry whose commands are decoded one after another. Where one does not decode, nothing of the entry is handed out.
+///
+/// # Errors
+/// [`Stop`]: the node must stop and serve nothing.
+pub fn apply_encoded<R: Records>(records: &R, index: u64, entry: &EncodedEntry<'_>) -> Result<Applied, Stop<R::Error>> {
+    let commands = Vec::with_capacity(usize::try_from(entry.count.min(EXPECTED_AT_ONCE)).unwrap_or_default());
+    apply_commands(records, index, entry.stamp, Encoded { entry: *entry, commands })
+}
 
-fn expect<R: Records>(records: &R, commands: &[Command], from: u32) {
-    let (first, length) = (usize::try_from(from), usize::try_from(EXPECTED_AT_ONCE));
-    if let (Ok(first), Ok(length)) = (first, length) {
-        let rest = commands.get(first..).unwrap_or_default();
-        records.expect(rest.get(..length).unwrap_or(rest));
+fn apply_commands<R: Records>(
+    records: &R,
+    index: u64,
+    stamp: LogTime,
+    mut commands: impl Commands,
+) -> Result<Applied, Stop<R::Error>> {
+    // A count is only believed where its commands were decoded.
+    let count = commands.count().min(MAX_BATCH_COMMANDS);
+    let mut working = Working::with_capacity(records, count);
+    let first = Point { index, position: 0, time: LogTime(0) };
+    let expired = expire_due(&mut working, first, stamp, 0, MAX_EXPIRIES_PER_STEP)?;
+    if expired == MAX_EXPIRIES_PER_STEP {
+        // These changes are written before the commands are come to.
+        commands.check().map_err(Stop::Undecodable)?;
+        return Ok(Applied { changes: working.into_changes(), answers: Vec::new(), finished: false });
     }
+    let mut answers = Vec::with_capacity(count);
+    let mut position = 0;
+    loop {
+        let some = commands.next_some().map_err(Stop::Undecodable)?;
+        if some.is_empty() {
+            break;
+        }
+        records.expect(some);
+        for command in some {
+            let point = begin(&mut working, Point { position, ..first }, stamp, items_of(command))?;
+            let decision = decide(&mut working, point, stamp, command)?;
+            answers.push(Answer {
+                point,
+                sequence: decision.sequence,
+                replay_of: decision.replay_of,
+                state: decision.state,
+                outcome: decision.outcome,
+            });
+            position += 1;
+        }
+    }
+    if answers.is_empty() {
+        begin(&mut working, first, stamp, 0)?;
+    }
+    Ok(Applied { changes: working.into_changes(), answers, finished: true })
 }
 
 /// How many nanoseconds after its own time a command's last part is decided: one per item of an atomic batch.

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use crate::command::Command;
 use crate::limits::RULES_VERSION;
+use crate::quick;
 use crate::time::LogTime;
 
 /// What a leader proposes: commands and the time it read when it did.
@@ -48,14 +49,22 @@ pub fn append_command(command: &Command, buffer: Vec<u8>) -> Result<Vec<u8>, pos
     postcard::to_extend(command, buffer)
 }
 
+/// Decodes the command at the beginning of bytes, and gives the bytes after it.
+fn take_command(bytes: &[u8]) -> Result<(Command, &[u8]), EntryError> {
+    match quick::read_command(bytes) {
+        Some(taken) => Ok(taken),
+        None => postcard::take_from_bytes(bytes).map_err(|_| EntryError::Malformed),
+    }
+}
+
 /// Decodes one command that stands alone.
 ///
 /// # Errors
 /// When the bytes are not exactly one command.
 pub fn decode_command(bytes: &[u8]) -> Result<Command, EntryError> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((command, [])) => Ok(command),
-        Ok(_) | Err(_) => Err(EntryError::Malformed),
+    match take_command(bytes)? {
+        (command, []) => Ok(command),
+        (_, _) => Err(EntryError::Malformed),
     }
 }
 
@@ -66,7 +75,7 @@ pub fn decode_command(bytes: &[u8]) -> Result<Command, EntryError> {
 pub fn check_commands(encoded: &[u8], count: u32) -> Result<(), EntryError> {
     let mut rest = encoded;
     for _ in 0..count {
-        let (_, left) = postcard::take_from_bytes::<Command>(rest).map_err(|_| EntryError::Malformed)?;
+        let (_, left) = take_command(rest)?;
         rest = left;
     }
     if rest.is_empty() { Ok(()) } else { Err(EntryError::Malformed) }
@@ -116,31 +125,61 @@ fn fixed<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], EntryError>
     bytes.get(at..at + N).and_then(|slice| slice.try_into().ok()).ok_or(EntryError::Malformed)
 }
 
-impl Entry {
-    /// Decodes an entry.
+/// An entry in its bytes: [`apply_encoded`](crate::apply::apply_encoded) decodes its commands as it comes to them.
+#[derive(Debug, Clone, Copy)]
+pub struct EncodedEntry<'b> {
+    /// The version of the rules to apply it under.
+    pub version: u16,
+    /// The leader's clock.
+    pub stamp: LogTime,
+    pub(crate) count: u32,
+    pub(crate) commands: &'b [u8],
+}
+
+impl EncodedEntry<'_> {
+    /// Reads the head of an entry. Whether its commands decode is not known before they are applied.
     ///
     /// # Errors
-    /// [`EntryError`] when the bytes are not one, or its rules are unknown.
-    pub fn decode(bytes: &[u8]) -> Result<Entry, EntryError> {
+    /// [`EntryError`] when the bytes cannot be an entry, or its rules are unknown.
+    pub fn read(bytes: &[u8]) -> Result<EncodedEntry<'_>, EntryError> {
         let version = u16::from_le_bytes(fixed(bytes, 0)?);
         if version != RULES_VERSION {
             return Err(EntryError::UnknownRules(version));
         }
         let stamp = LogTime(u64::from_le_bytes(fixed(bytes, 2)?));
         let count = u32::from_le_bytes(fixed(bytes, 10)?);
-        let mut rest = &bytes[HEADER_BYTES..];
+        let commands = bytes.get(HEADER_BYTES..).unwrap_or_default();
         // A command takes at least a byte, so a damaged count cannot ask for more memory than the bytes justify.
-        let capacity = usize::try_from(count).map_err(|_| EntryError::Malformed)?;
-        if capacity > rest.len() {
+        if usize::try_from(count).map_or(true, |count| count > commands.len()) {
             return Err(EntryError::Malformed);
         }
-        let mut commands = Vec::with_capacity(capacity);
+        Ok(EncodedEntry { version, stamp, count, commands })
+    }
+
+    /// Decodes commands in place of those in a list, at most so many, and takes them off the entry. None when all are taken.
+    pub(crate) fn take(&mut self, most: u32, commands: &mut Vec<Command>) -> Result<(), EntryError> {
+        commands.clear();
+        let count = self.count.min(most);
         for _ in 0..count {
-            let (command, left) = postcard::take_from_bytes(rest).map_err(|_| EntryError::Malformed)?;
+            let (command, rest) = take_command(self.commands)?;
             commands.push(command);
-            rest = left;
+            self.commands = rest;
         }
-        if rest.is_empty() { Ok(Entry { version, stamp, commands }) } else { Err(EntryError::Malformed) }
+        self.count -= count;
+        if self.count == 0 && !self.commands.is_empty() { Err(EntryError::Malformed) } else { Ok(()) }
+    }
+}
+
+impl Entry {
+    /// Decodes an entry.
+    ///
+    /// # Errors
+    /// [`EntryError`] when the bytes are not one, or its rules are unknown.
+    pub fn decode(bytes: &[u8]) -> Result<Entry, EntryError> {
+        let mut encoded = EncodedEntry::read(bytes)?;
+        let mut commands = Vec::with_capacity(usize::try_from(encoded.count).unwrap_or_default());
+        encoded.take(u32::MAX, &mut commands)?;
+        Ok(Entry { version: encoded.version, stamp: encoded.stamp, commands })
     }
 
     /// Encodes an entry whole; the proposer uses [`EntryWriter`].

@@ -24,7 +24,7 @@
 //! # The map
 //! [`amount`], [`name`], [`time`] and [`id`] are the vocabulary; [`account`], [`transaction`] and [`journal`] what the
 //! book holds; [`command`], [`entry`] and [`outcome`] what goes in and comes out; [`limits`] every bound; [`shape`] what a
-//! well-formed command is; [`records`] how the book is read and changed, [`table`] how changes are kept in order; `working` the entry's overlay; `ops` one
+//! well-formed command is; [`records`] how the book is read and changed, [`table`] how changes are kept in order; `working` the entry's overlay; `quick` a reader of the commonest commands; `ops` one
 //! file an operation; [`trial_balance`] the sum over all accounts.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -45,6 +45,7 @@ pub mod limits;
 pub mod name;
 mod ops;
 pub mod outcome;
+mod quick;
 pub mod records;
 #[cfg(feature = "seeded-bugs")]
 pub mod seeded;
@@ -57,10 +58,10 @@ mod working;
 
 pub use account::{Account, AccountNumber, AccountStatus, Class, Floor, Side, Totals};
 pub use amount::{Amount, AmountError, Balance};
-pub use apply::apply;
+pub use apply::{apply, apply_encoded};
 pub use asset::{Asset, AssetNumber};
 pub use command::{AccountRef, Command, Operation};
-pub use entry::{Entry, EntryWriter};
+pub use entry::{EncodedEntry, Entry, EntryWriter};
 pub use id::{RequestId, TransactionId};
 pub use journal::{Event, JournalPosting, JournalRecord};
 pub use name::{AccountName, AssetCode, Scale};

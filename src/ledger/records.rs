@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::{Account, AccountNumber};
 use crate::asset::{Asset, AssetNumber};
 use crate::command::Command;
+use crate::entry::EntryError;
 use crate::id::{RequestId, TransactionId};
 use crate::journal::{JournalRecord, JournalSequence};
 use crate::name::{AccountName, AssetCode};
@@ -174,6 +175,8 @@ pub enum Stop<E> {
         /// The entry's version.
         version: u16,
     },
+    /// The entry's bytes are not an entry: they were damaged, or a newer release wrote them.
+    Undecodable(EntryError),
     /// The book could not be read.
     Records(E),
 }
@@ -188,6 +191,7 @@ impl<E: fmt::Debug> fmt::Display for Stop<E> {
                     "the log holds an entry under rules version {version}, which this build does not know; run a newer release"
                 )
             }
+            Stop::Undecodable(error) => write!(f, "the log holds an entry that does not decode: {error:?}"),
             Stop::Records(error) => write!(f, "the book could not be read: {error:?}"),
         }
     }

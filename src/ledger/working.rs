@@ -83,10 +83,6 @@ pub(crate) struct Working<'a, E> {
 }
 
 impl<'a, E: core::fmt::Debug> Working<'a, E> {
-    pub(crate) fn over(base: &'a dyn Records<Error = E>) -> Working<'a, E> {
-        Working::with_capacity(base, 0)
-    }
-
     /// An overlay with room for the changes of so many commands.
     pub(crate) fn with_capacity(base: &'a dyn Records<Error = E>, commands: usize) -> Working<'a, E> {
         let head = base.head();
@@ -257,9 +253,7 @@ impl<'a, E: core::fmt::Debug> Working<'a, E> {
     }
 
     pub(crate) fn known_record(&self, sequence: JournalSequence) -> Result<JournalRecord, Stop<E>> {
-        self.journal(sequence)
-            .map_err(Stop::Records)?
-            .ok_or_else(|| missing(sequence))
+        self.journal(sequence).map_err(Stop::Records)?.ok_or_else(|| missing(sequence))
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn apply<E: Debug>(
     items: &[Command],
 ) -> Result<Decision, Stop<E>> {
     let mut answers = Vec::with_capacity(items.len());
-    let mut inner = Working::over(working as &dyn Records<Error = E>);
+    let mut inner = Working::with_capacity(working as &dyn Records<Error = E>, items.len());
     let mut refused = None;
     for (position, item) in (0u32..).zip(items) {
         let point = begin(&mut inner, batch, stamp, 0)?;

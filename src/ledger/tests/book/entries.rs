@@ -2,7 +2,9 @@
 
 use ledger::entry::{EntryError, check_commands, decode_command, encode_command};
 use ledger::limits::{MAX_EXPIRIES_PER_STEP, RULES_VERSION};
-use ledger::{Command, Entry, EntryWriter, LogTime, Operation, Stop, TransactionState, apply};
+use ledger::{
+    Command, EncodedEntry, Entry, EntryWriter, LogTime, Operation, Stop, TransactionState, apply, apply_encoded,
+};
 
 use crate::harness::{Book, request_id, transaction_id};
 use crate::memory::MemoryRecords;
@@ -203,6 +205,20 @@ fn holds(count: u64) -> Book {
 fn parse_named(text: &str) -> Command {
     let label: String = text.split(' ').take(2).collect::<Vec<_>>().join("-").chars().take(16).collect();
     Command { request: request_id(&label), ..parse_command(text) }
+}
+
+/// A step that only expires holds is written before the commands are come to, so it sees to it first that they decode.
+#[test]
+fn a_damaged_entry_expires_nothing() {
+    let records = holds(1_000).records;
+    let entry = Entry { version: RULES_VERSION, stamp: LogTime(1_000_000_000), commands: vec![cancel("t1")] };
+    let bytes = entry.encode().unwrap();
+    let applied = apply_encoded(&records, 9, &EncodedEntry::read(&bytes).unwrap()).unwrap();
+    assert!(!applied.finished && applied.changes.journal.len() == MAX_EXPIRIES_PER_STEP);
+    let damaged = &bytes[..bytes.len() - 1];
+    let stopped = apply_encoded(&records, 9, &EncodedEntry::read(damaged).unwrap()).unwrap_err();
+    assert_eq!(stopped, Stop::Undecodable(EntryError::Malformed));
+    assert!(stopped.to_string().contains("does not decode"));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ledger::journal::Event;
 use ledger::{
-    Account, AccountNumber, Answer, Changes, Command, Entry, JournalRecord, LogTime, Outcome, RequestId, Stop,
-    TransactionId, apply,
+    Account, AccountNumber, Answer, Changes, Command, EncodedEntry, Entry, JournalRecord, LogTime, Outcome, RequestId,
+    Stop, TransactionId, apply, apply_encoded,
 };
 
 use crate::invariants::{self, Fold};
@@ -50,12 +50,15 @@ impl Book {
     /// As [`Book::enter`], for books that may be broken.
     pub fn try_enter(&mut self, stamp: LogTime, commands: Vec<Command>) -> Result<Vec<Answer>, Stop<Unreadable>> {
         let entry = Entry { version: ledger::limits::RULES_VERSION, stamp, commands };
-        let entry = Entry::decode(&entry.encode().unwrap()).expect("an entry decodes from its bytes");
+        let bytes = entry.encode().unwrap();
+        let encoded = EncodedEntry::read(&bytes).expect("an entry's head is read from its bytes");
+        let entry = Entry::decode(&bytes).expect("an entry decodes from its bytes");
         self.index += 1;
         self.last_journal.clear();
         for _ in 0..1_000 {
             let applied = apply(&self.records, self.index, &entry)?;
             assert_eq!(apply(&self.records, self.index, &entry)?, applied, "I11: equal prefix, other result");
+            assert_eq!(apply_encoded(&self.records, self.index, &encoded)?, applied, "I11: other from its bytes");
             self.last_journal.extend(applied.changes.journal.iter().cloned());
             let before = self.records.accounts.clone();
             if let [answer] = applied.answers.as_slice() {

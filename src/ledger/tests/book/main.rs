@@ -3,6 +3,7 @@
 
 mod amounts;
 mod broken;
+mod encoding;
 mod entries;
 mod harness;
 mod invariants;
