@@ -24,7 +24,7 @@
 //! # The map
 //! [`amount`], [`name`], [`time`] and [`id`] are the vocabulary; [`account`], [`transaction`] and [`journal`] what the
 //! book holds; [`command`], [`entry`] and [`outcome`] what goes in and comes out; [`limits`] every bound; [`shape`] what a
-//! well-formed command is; [`records`] how the book is read and changed, [`table`] how changes are kept in order; `working` the entry's overlay; `quick` a reader of the commonest commands; `ops` one
+//! well-formed command is; [`records`] how the book is read and changed, [`table`] how changes are kept in order; `working` the entry's overlay; `quick` a reader of the commonest commands; `record_bytes` a writer of journal records; `ops` one
 //! file an operation; [`trial_balance`] the sum over all accounts.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -46,6 +46,7 @@ pub mod name;
 mod ops;
 pub mod outcome;
 mod quick;
+mod record_bytes;
 pub mod records;
 #[cfg(feature = "seeded-bugs")]
 pub mod seeded;
@@ -66,6 +67,7 @@ pub use id::{RequestId, TransactionId};
 pub use journal::{Event, JournalPosting, JournalRecord};
 pub use name::{AccountName, AssetCode, Scale};
 pub use outcome::{Accepted, Answer, ItemAnswer, Outcome, Point, Rejection};
+pub use record_bytes::append_record;
 pub use records::{Applied, Changes, Head, Kept, Records, RequestBody, RequestRecord, Stop};
 pub use time::{EffectiveAt, Interval, LogTime};
 pub use transaction::{TransactionRecord, TransactionState};

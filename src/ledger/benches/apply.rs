@@ -319,7 +319,18 @@ fn decode(bencher: divan::Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| drop(Entry::decode(divan::black_box(&bytes)).unwrap()));
 }
 
-/// What the entry recorded, encoded.
+/// What the entry recorded, encoded as the shell stores it.
+#[divan::bench(sample_size = 1)]
+fn append_journal(bencher: divan::Bencher<'_, '_>) {
+    let journal = run(&book(), &entry(&transfers(BATCH, ACCOUNTS))).changes.journal;
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
+        let mut buffer = Vec::with_capacity(4 << 20);
+        divan::black_box(&journal).iter().for_each(|record| ledger::append_record(record, &mut buffer).unwrap());
+        buffer
+    });
+}
+
+/// The same by postcard.
 #[divan::bench(sample_size = 1)]
 fn encode_journal(bencher: divan::Bencher<'_, '_>) {
     let journal = run(&book(), &entry(&transfers(BATCH, ACCOUNTS))).changes.journal;

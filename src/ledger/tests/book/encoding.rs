@@ -2,10 +2,12 @@
 
 use ledger::command::{Confirm, Details, Metadata, Post, Posting, Reverse, Try};
 use ledger::entry::{check_commands, decode_command};
+use ledger::journal::JournalSequence;
 use ledger::limits::MAX_MANTISSA;
 use ledger::{
     AccountName, AccountNumber, AccountRef, Amount, AssetCode, Command, EffectiveAt, EncodedEntry, Entry, EntryWriter,
-    Interval, LogTime, Operation, RequestId, Scale, Side, Stop, TransactionId, apply_encoded,
+    Event, Interval, JournalPosting, JournalRecord, LogTime, Operation, Point, RequestId, Scale, Side, Stop, Totals,
+    TransactionId, append_record, apply_encoded,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -88,6 +90,80 @@ fn command() -> impl Strategy<Value = Command> {
         principal,
         operation,
     })
+}
+
+fn journal_posting() -> impl Strategy<Value = JournalPosting> {
+    let totals = (amount(), amount(), amount(), amount());
+    (any::<u32>(), any::<bool>(), amount(), any::<bool>(), totals).prop_map(
+        |(account, is_debit, amount, asset_stated, totals)| JournalPosting {
+            account: AccountNumber(account),
+            side: if is_debit { Side::Debit } else { Side::Credit },
+            amount,
+            asset_stated,
+            totals: Totals {
+                debits_pending: totals.0,
+                debits_posted: totals.1,
+                credits_pending: totals.2,
+                credits_posted: totals.3,
+            },
+        },
+    )
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let postings = || vec(journal_posting(), 0..4);
+    let times = (option::of(any::<u64>().prop_map(Interval)), option::of(any::<u64>().prop_map(LogTime)));
+    prop_oneof![
+        (transaction(), postings(), details()).prop_map(|(transaction, postings, details)| Event::Posted {
+            transaction,
+            postings,
+            details
+        }),
+        (transaction(), postings(), details(), times).prop_map(
+            |(transaction, postings, details, (timeout, deadline))| Event::Tried {
+                transaction,
+                postings,
+                details,
+                timeout,
+                deadline
+            }
+        ),
+        (transaction(), any::<bool>(), postings()).prop_map(|(transaction, amounts_named, postings)| {
+            Event::Confirmed { transaction, amounts_named, postings }
+        }),
+        (transaction(), postings()).prop_map(|(transaction, postings)| Event::Cancelled { transaction, postings }),
+        transaction().prop_map(Event::CancelledEmpty),
+        (transaction(), any::<u64>(), postings()).prop_map(|(transaction, deadline, postings)| Event::Expired {
+            transaction,
+            deadline: LogTime(deadline),
+            postings
+        }),
+    ]
+}
+
+fn record() -> impl Strategy<Value = JournalRecord> {
+    let number = || prop_oneof![0u64..300, any::<u64>()];
+    let request = option::of(any::<[u8; 16]>().prop_filter_map("nil", RequestId::from_bytes));
+    (number(), number(), any::<u32>(), number(), request, "(\\PC{0,5}|x{127,129})", event()).prop_map(
+        |(sequence, index, position, time, request, principal, event)| JournalRecord {
+            sequence: JournalSequence(sequence),
+            point: Point { index, position, time: LogTime(time) },
+            request,
+            principal,
+            event,
+        },
+    )
+}
+
+/// The bytes of records are hashed and read by others: a quicker writer changes none of them.
+#[test]
+fn records_are_written_as_postcard_writes_them() {
+    seeded::run(6_000, &(record(), vec(any::<u8>(), 0..3)), |(record, before)| {
+        let mut bytes = before.clone();
+        append_record(record, &mut bytes).unwrap();
+        assert_eq!(bytes, [before.as_slice(), &postcard::to_allocvec(record).unwrap()].concat());
+        assert_eq!(postcard::from_bytes::<JournalRecord>(&bytes[before.len()..]).as_ref(), Ok(record));
+    });
 }
 
 /// What postcard makes of bytes that are to be one command.
