@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
+use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -198,9 +198,14 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
     });
     let node = starting.await.map_err(|source| ServeError::Node { folder: config.data_dir.clone(), source })?;
     tracing::info!(replica = own.replica_id, clients = %own.client_address, peers = %own.peer_address, "serving");
-    let result = serve_on(&node, TcpListenerStream::new(clients), TcpListenerStream::new(peers), stop).await;
+    let result = serve_on(&node, incoming(clients), incoming(peers), stop).await;
     node.stop().await;
     result
+}
+
+/// Connections that send what they have at once: an answer in several frames would otherwise wait 40 ms for the other side's delayed acknowledgement.
+fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
 /// A replica that finds itself wrong serves nothing more, not even an answer that is on its way.
@@ -243,19 +248,16 @@ where
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| ServeError::Service(format!("reflection: {error}")))?;
-    let for_peers = node.run_at_home(
-        Server::builder().tcp_nodelay(true).add_service(node.peer_service()).serve_with_incoming_shutdown(
-            peers,
-            async move {
-                // An error means that the sender is gone, which is a stop as well.
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-            },
-        ),
-    );
+    let for_peers = node.run_at_home(Server::builder().add_service(node.peer_service()).serve_with_incoming_shutdown(
+        peers,
+        async move {
+            // An error means that the sender is gone, which is a stop as well.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        },
+    ));
     let for_peers =
         async { for_peers.await.map_err(|error| ServeError::Service(error.to_string()))?.map_err(ServeError::from) };
     let for_clients = Server::builder()
-        .tcp_nodelay(true)
         .max_concurrent_streams(MAX_STREAMS)
         .add_service(health)
         .add_service(reflection)
