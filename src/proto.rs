@@ -11,5 +11,8 @@ pub mod internal {
     tonic::include_proto!("folio.internal");
 }
 
+/// Messages that are read and written as the bytes that they are.
+pub(crate) mod bytes_codec;
+
 /// The descriptors of all protos, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

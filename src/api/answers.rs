@@ -1,6 +1,6 @@
 //! Answers into the published results.
 
-use ledger::{Accepted, Answer, ItemAnswer, LogTime, Outcome, Point, Rejection, TransactionState};
+use ledger::{Accepted, Answer, ItemAnswer, LogTime, Outcome, Point, Rejection, TransactionId, TransactionState};
 use tonic::Status;
 
 use super::{errors, render};
@@ -39,30 +39,30 @@ pub(super) fn refusal(rejection: &Rejection) -> v1::Refusal {
 }
 
 /// What an acceptance tells about its transaction: id, deadline, whether the cancel was empty.
-fn told(accepted: &Accepted) -> (String, Option<LogTime>, bool) {
+pub(super) fn told(accepted: &Accepted) -> (Option<TransactionId>, Option<LogTime>, bool) {
     match accepted {
         Accepted::Posted(id) | Accepted::Confirmed(id) | Accepted::Cancelled(id) | Accepted::Reversed(id) => {
-            (id.to_string(), None, false)
+            (Some(*id), None, false)
         }
-        Accepted::CancelledExpired(id) => (id.to_string(), None, false),
-        Accepted::CancelledEmpty(id) => (id.to_string(), None, true),
-        Accepted::Tried(id, deadline) => (id.to_string(), *deadline, false),
+        Accepted::CancelledExpired(id) => (Some(*id), None, false),
+        Accepted::CancelledEmpty(id) => (Some(*id), None, true),
+        Accepted::Tried(id, deadline) => (Some(*id), *deadline, false),
         Accepted::AssetRegistered(_)
         | Accepted::AccountOpened(_)
         | Accepted::LimitsSet
         | Accepted::Frozen
         | Accepted::Unfrozen
         | Accepted::Closed
-        | Accepted::Batch(_) => (String::new(), None, false),
+        | Accepted::Batch(_) => (None, None, false),
     }
 }
 
 fn result(decision: v1::Decision, outcome: Result<&Accepted, &Rejection>) -> v1::CommandResult {
-    let (transaction_id, deadline, empty) = outcome.map(told).unwrap_or_default();
+    let (transaction, deadline, empty) = outcome.map(told).unwrap_or_default();
     v1::CommandResult {
         decision: Some(decision),
         refusal: outcome.err().map(refusal),
-        transaction_id,
+        transaction_id: transaction.map(|id| id.to_string()).unwrap_or_default(),
         deadline: deadline.map(render::timestamp),
         empty,
     }

@@ -155,21 +155,36 @@ fn amounts(texts: &[String]) -> Parsed<Option<Vec<Amount>>> {
     parsed.collect::<Parsed<Vec<Amount>>>().map(Some)
 }
 
-fn transfer(names: &Directory, message: v1::TransferRequest) -> Parsed<(RequestId, Operation)> {
-    let request = request_id(&message.request_id)?;
-    let transaction = own_transaction(&message.transaction_id, request)?;
-    let amount = amount(plain("amount"), &message.amount)?;
-    let asset = match message.asset.as_str() {
+/// A transfer's fields as they are written, wherever they lie; the details apart.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct TransferFields<'a> {
+    pub(super) request_id: &'a str,
+    pub(super) transaction_id: &'a str,
+    pub(super) debit_account: &'a str,
+    pub(super) credit_account: &'a str,
+    pub(super) amount: &'a str,
+    pub(super) asset: &'a str,
+}
+
+/// `postings` lends its room; it is empty.
+fn transfer(
+    names: &Directory,
+    fields: &TransferFields<'_>,
+    own_details: Option<v1::Details>,
+    mut postings: Vec<Posting>,
+) -> Parsed<(RequestId, Operation)> {
+    let request = request_id(fields.request_id)?;
+    let transaction = own_transaction(fields.transaction_id, request)?;
+    let amount = amount(plain("amount"), fields.amount)?;
+    let asset = match fields.asset {
         "" => None,
         code => Some(asset_code("asset", code)?),
     };
-    let debit = account(names, plain("debit_account"), &message.debit_account)?;
-    let credit = account(names, plain("credit_account"), &message.credit_account)?;
-    let postings = vec![
-        Posting { account: debit, side: Side::Debit, amount, asset },
-        Posting { account: credit, side: Side::Credit, amount, asset },
-    ];
-    Ok((request, Operation::Post(Post { transaction, postings, details: details(message.details)? })))
+    let debit = account(names, plain("debit_account"), fields.debit_account)?;
+    let credit = account(names, plain("credit_account"), fields.credit_account)?;
+    postings.push(Posting { account: debit, side: Side::Debit, amount, asset });
+    postings.push(Posting { account: credit, side: Side::Credit, amount, asset });
+    Ok((request, Operation::Post(Post { transaction, postings, details: details(own_details)? })))
 }
 
 fn open_account(message: v1::OpenAccountRequest) -> Parsed<(RequestId, Operation)> {
@@ -227,7 +242,17 @@ pub(super) fn command(names: &Directory, operation: v1::command::Operation) -> P
         Message::CloseAccount(message) => {
             (request_id(&message.request_id)?, Operation::Close(account(names, plain("account"), &message.account)?))
         }
-        Message::Transfer(message) => transfer(names, message)?,
+        Message::Transfer(message) => {
+            let fields = TransferFields {
+                request_id: &message.request_id,
+                transaction_id: &message.transaction_id,
+                debit_account: &message.debit_account,
+                credit_account: &message.credit_account,
+                amount: &message.amount,
+                asset: &message.asset,
+            };
+            transfer(names, &fields, message.details, Vec::with_capacity(2))?
+        }
         Message::PostTransaction(message) => {
             let request = request_id(&message.request_id)?;
             let transaction = own_transaction(&message.transaction_id, request)?;
@@ -261,6 +286,20 @@ pub(super) fn command(names: &Directory, operation: v1::command::Operation) -> P
             (request, Operation::Reverse(reverse))
         }
     };
+    checked(request, operation)
+}
+
+/// A transfer without details, from its fields; as [`command`] does.
+pub(super) fn plain_transfer(
+    names: &Directory,
+    fields: &TransferFields<'_>,
+    postings: Vec<Posting>,
+) -> Parsed<Command> {
+    let (request, operation) = transfer(names, fields, None, postings)?;
+    checked(request, operation)
+}
+
+fn checked(request: RequestId, operation: Operation) -> Parsed<Command> {
     let command = Command { request, principal: String::new(), operation };
     ledger::shape::check(&command).map_err(|found| errors::violation(&found))?;
     Ok(command)
@@ -275,7 +314,8 @@ pub(super) fn check_scales(directory: &Directory, commands: &[Command]) -> Resul
     Ok(())
 }
 
-fn check_scale(directory: &Directory, command: &Command) -> Parsed<()> {
+/// Refuses a command's amounts that do not fit the assets of accounts known here.
+pub(super) fn check_scale(directory: &Directory, command: &Command) -> Parsed<()> {
     let postings = match &command.operation {
         Operation::Post(post) => &post.postings,
         Operation::Try(attempt) => &attempt.postings,

@@ -2,19 +2,21 @@
 
 use std::sync::{Arc, PoisonError};
 
-use ledger::{Answer, Command, Operation, RequestBody};
+use bytes::Bytes;
+use ledger::{Answer, Command, RequestBody};
+use prost::Message as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Api, answers, convert, errors, reads, render};
+use super::batch::{self, Batch};
+use super::{Api, answers, convert, errors, reads, render, written};
 use crate::api::pages::Token;
-use crate::book::directory::Directory;
 use crate::proto::v1::{self, command::Operation as Message, ledger_service_server::LedgerService};
 
-/// Commands of a batch from which on it is parsed away from the async workers.
-const LONG_BATCH: usize = 256;
+/// Bytes of a batch from which on it is parsed away from the async workers: some hundred commands.
+const LONG_BATCH_BYTES: usize = 32 * 1024;
 
 type Reply<T> = Result<Response<T>, Status>;
 
@@ -28,19 +30,43 @@ impl Api {
         Ok(command)
     }
 
-    /// The commands of a batch, checked; many of them on a thread that may be busy for some milliseconds.
-    async fn parse_batch(&self, messages: Vec<v1::Command>) -> Result<Vec<Command>, Status> {
-        let (directory, is_long) = (self.node.book().directory(), messages.len() > LONG_BATCH);
+    /// What a batch asks for, checked; if it is long, on a thread that may be busy for some milliseconds.
+    async fn parse_batch(&self, bytes: Bytes) -> Result<Batch, Status> {
+        let directory = self.node.book().directory();
+        let is_long = bytes.len() > LONG_BATCH_BYTES;
         let parse = move || {
             let names = directory.read().unwrap_or_else(PoisonError::into_inner);
-            let commands = batch_commands(&names, messages)?;
-            let checked = convert::check_scales(&names, &commands);
-            checked.map_err(|(position, refusal)| errors::within(position, &refusal)).map(|()| commands)
+            batch::read(&names, &bytes)
         };
         if is_long {
             return self.node.threads().run_blocking(parse).await.map_err(|error| errors::storage(&error))?;
         }
         parse()
+    }
+
+    /// Decides a batch: the bytes of an `ExecuteBatchRequest` to those of an `ExecuteBatchResponse`.
+    pub(super) async fn batch(&self, bytes: Bytes, deadline: Instant) -> Result<Bytes, Status> {
+        let _admitted = self.admission.admit()?;
+        let response = match self.parse_batch(bytes).await? {
+            Batch::Encoded(commands) => {
+                let decided = self.node.submit_encoded(commands.bytes, commands.count, deadline).await;
+                return Ok(written::response(&decided.map_err(|error| self.submit_status(&error))?));
+            }
+            Batch::Independent(commands) => {
+                return Ok(written::response(&self.decide(commands, deadline).await?));
+            }
+            Batch::Atomic(batch) => {
+                let answers = self.decide(vec![*batch], deadline).await?;
+                let Some(answer) = answers.first() else { return Err(errors::storage(&"the batch has no answer")) };
+                if let Some(rejection) = errors::rejection_of(answer) {
+                    return Err(errors::rejected(answer, rejection));
+                }
+                let applied = matches!(answer.outcome, ledger::Outcome::Accepted(_));
+                let decision = Some(answers::decided(answer));
+                v1::ExecuteBatchResponse { results: answers::items(answer), decision, applied }
+            }
+        };
+        Ok(response.encode_to_vec().into())
     }
 
     /// Decides commands that were checked.
@@ -67,28 +93,12 @@ impl Api {
 }
 
 /// Refuses a request that is larger than the contract allows, naming its size.
-fn check_size(message: &impl prost::Message) -> Result<(), Status> {
+pub(super) fn check_size(message: &impl prost::Message) -> Result<(), Status> {
     let (bytes, bound) = (message.encoded_len(), ledger::limits::MAX_REQUEST_BYTES);
     if bytes > bound {
         return Err(errors::invalid("request", format!("has {bytes} bytes; at most {bound} are allowed")));
     }
     Ok(())
-}
-
-/// The commands of a batch, each refusal naming its place.
-fn batch_commands(names: &Directory, messages: Vec<v1::Command>) -> Result<Vec<Command>, Status> {
-    let bound = ledger::limits::MAX_BATCH_COMMANDS;
-    if messages.is_empty() || messages.len() > bound {
-        return Err(errors::invalid("commands", format!("there are {}; 1 to {bound} are allowed", messages.len())));
-    }
-    let mut commands = Vec::with_capacity(messages.len());
-    for (position, message) in messages.into_iter().enumerate() {
-        let operation =
-            message.operation.ok_or_else(|| errors::invalid(format!("commands[{position}]"), "is empty"))?;
-        let command = convert::command(names, operation).map_err(|refusal| errors::within(position, &refusal))?;
-        commands.push(command);
-    }
-    Ok(commands)
 }
 
 #[tonic::async_trait]
@@ -242,28 +252,9 @@ impl LedgerService for Api {
     }
 
     async fn execute_batch(&self, request: Request<v1::ExecuteBatchRequest>) -> Reply<v1::ExecuteBatchResponse> {
-        let _admitted = self.admission.admit()?;
         let deadline = self.limits.deadline(request.metadata());
-        let message = request.into_inner();
-        check_size(&message)?;
-        let commands = self.parse_batch(message.commands).await?;
-        if message.atomic_request_id.is_empty() {
-            let answers = self.decide(commands, deadline).await?;
-            let results = answers.iter().map(answers::command_result).collect();
-            return Ok(Response::new(v1::ExecuteBatchResponse { results, decision: None, applied: false }));
-        }
-        let request = RequestId::parse(&message.atomic_request_id)
-            .map_err(|error| errors::invalid("atomic_request_id", error))?;
-        let batch = Command { request, principal: String::new(), operation: Operation::Atomic(commands) };
-        ledger::shape::check(&batch).map_err(|found| errors::violation(&found))?;
-        let answers = self.decide(vec![batch], deadline).await?;
-        let Some(answer) = answers.first() else { return Err(errors::storage(&"the batch has no answer")) };
-        if let Some(rejection) = errors::rejection_of(answer) {
-            return Err(errors::rejected(answer, rejection));
-        }
-        let applied = matches!(answer.outcome, ledger::Outcome::Accepted(_));
-        let decision = Some(answers::decided(answer));
-        Ok(Response::new(v1::ExecuteBatchResponse { results: answers::items(answer), decision, applied }))
+        let reply = self.batch(request.into_inner().encode_to_vec().into(), deadline).await?;
+        v1::ExecuteBatchResponse::decode(reply).map(Response::new).map_err(|error| errors::storage(&error))
     }
 
     type StreamCommandsStream = ReceiverStream<Result<v1::StreamCommandsResponse, Status>>;

@@ -3,17 +3,23 @@
 
 mod answers;
 mod audit_service;
+mod batch;
+#[doc(hidden)]
+pub mod bench;
 mod cluster_service;
 mod convert;
 pub mod errors;
+mod ledger_batches;
 mod ledger_service;
 mod limits;
 mod pages;
 mod reads;
 mod render;
+mod written;
 
 use std::sync::Arc;
 
+pub use ledger_batches::Ledger;
 pub use limits::Limits;
 
 use crate::book::directory::Directory;
@@ -48,10 +54,11 @@ impl Api {
     }
 
     /// The ledger service.
-    pub fn ledger(&self) -> LedgerServiceServer<Api> {
-        LedgerServiceServer::new(self.clone())
+    pub fn ledger(&self) -> Ledger {
+        let service = LedgerServiceServer::new(self.clone())
             .max_decoding_message_size(self.limits.request_bytes)
-            .max_encoding_message_size(self.limits.response_bytes)
+            .max_encoding_message_size(self.limits.response_bytes);
+        Ledger::new(self.clone(), service)
     }
 
     /// The audit service.

@@ -6,10 +6,9 @@
 use std::future::Future;
 use std::time::Duration;
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::Bytes;
 use prost::Message;
 use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Request, Response, Status};
 
@@ -17,53 +16,11 @@ use super::connection::{Client, Intent, MAX_RESPONSE_BYTES};
 use super::failure::{Failure, FailureKind};
 use super::plain::{EncodedBatch, PlainCommand};
 use super::verdicts::{Verdict, read_verdicts};
+use crate::proto::bytes_codec::BytesCodec;
 use crate::proto::v1;
 use crate::proto::v1::command::Operation;
 
 const BATCH: &str = "/folio.v1.LedgerService/ExecuteBatch";
-
-/// Sends bytes as they are and takes the reply as it is.
-struct BytesCodec;
-
-struct BytesEncoder;
-
-struct BytesDecoder;
-
-impl Encoder for BytesEncoder {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.reserve(item.len());
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for BytesDecoder {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        let len = source.remaining();
-        Ok(Some(source.copy_to_bytes(len)))
-    }
-}
-
-impl Codec for BytesCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = BytesEncoder;
-    type Decoder = BytesDecoder;
-
-    fn encoder(&mut self) -> BytesEncoder {
-        BytesEncoder
-    }
-
-    fn decoder(&mut self) -> BytesDecoder {
-        BytesDecoder
-    }
-}
 
 fn decoded<R: Message + Default>(reply: Bytes) -> Result<R, Failure> {
     R::decode(reply).map_err(|error| Failure::local(FailureKind::Other, format!("the answer cannot be read: {error}")))

@@ -360,6 +360,19 @@ impl Node {
                 .map_err(|error| SubmitError::Unknown(format!("a command does not encode: {error}")))?;
         }
         drop(commands);
+        self.submit_encoded(encoded, count, deadline).await
+    }
+
+    /// Decides `count` commands that were encoded one after another, as [`Node::submit`] does.
+    ///
+    /// # Errors
+    /// As [`Node::submit`].
+    pub async fn submit_encoded(
+        &self,
+        encoded: Vec<u8>,
+        count: u32,
+        deadline: Instant,
+    ) -> Result<Vec<Answer>, SubmitError> {
         if self.role() == Role::Leader {
             return self.proposer.submit(encoded, count, deadline).await;
         }
