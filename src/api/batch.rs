@@ -6,7 +6,7 @@
 
 use ledger::command::Posting;
 use ledger::limits::{MAX_BATCH_COMMANDS, MAX_REQUEST_BYTES};
-use ledger::{Command, Operation, RequestId};
+use ledger::{AccountNumber, Command, Operation, RequestId};
 use prost::Message as _;
 use prost::encoding::{WireType, decode_key, decode_varint};
 use tonic::Status;
@@ -17,6 +17,8 @@ use super::ledger_service::check_size;
 use crate::book::directory::Directory;
 use crate::proto::v1;
 
+/// Commands whose names are looked up together.
+const GROUP: usize = 64;
 /// The field of an `ExecuteBatchRequest`.
 const COMMANDS: u32 = 1;
 /// The field of a `Command`.
@@ -128,6 +130,28 @@ pub(super) fn read(names: &Directory, bytes: &[u8]) -> Result<Batch, Status> {
     }
 }
 
+/// A command where it lies.
+enum Lying<'a> {
+    /// A transfer without details, and what numbers its accounts have.
+    Transfer(TransferFields<'a>, [Option<AccountNumber>; 2]),
+    /// Any other: the batch's field that holds it.
+    Other(&'a [u8]),
+}
+
+/// Takes the next commands of a batch, a group at most. None if the batch has another field, or a malformed one.
+fn take_group<'a>(rest: &mut &'a [u8], group: &mut Vec<Lying<'a>>) -> Option<()> {
+    group.clear();
+    while group.len() < GROUP && !rest.is_empty() {
+        let whole = *rest;
+        let (COMMANDS, content) = next_bytes(rest)? else { return None };
+        group.push(match transfer_fields(content) {
+            Some(fields) => Lying::Transfer(fields, [None, None]),
+            None => Lying::Other(whole.get(..whole.len() - rest.len())?),
+        });
+    }
+    Some(())
+}
+
 /// The commands of an independent batch of which each is well formed; none for all else.
 pub(super) fn read_plain(names: &Directory, bytes: &[u8]) -> Option<EncodedCommands> {
     if bytes.len() > MAX_REQUEST_BYTES {
@@ -136,22 +160,32 @@ pub(super) fn read_plain(names: &Directory, bytes: &[u8]) -> Option<EncodedComma
     // On the wire a transfer is texts; in the log it is half as long at most, unless its names are unknown here.
     let (mut encoded, mut count) = (Vec::with_capacity(bytes.len() / 2), 0);
     let mut postings: Vec<Posting> = Vec::with_capacity(2);
+    let mut group = Vec::with_capacity(GROUP);
     let mut rest = bytes;
     while !rest.is_empty() {
-        let whole = rest;
-        let (COMMANDS, content) = next_bytes(&mut rest)? else { return None };
-        count += 1;
-        let command = match transfer_fields(content) {
-            Some(fields) => convert::plain_transfer(names, &fields, std::mem::take(&mut postings)).ok()?,
-            None => any_command(names, whole.get(..whole.len() - rest.len())?)?,
-        };
-        convert::check_scale(names, &command).ok()?;
-        encoded = ledger::entry::append_command(&command, encoded).ok()?;
-        if let Operation::Post(post) = command.operation {
-            // Its room serves the next transfer.
-            postings = post.postings;
-            postings.clear();
+        take_group(&mut rest, &mut group)?;
+        // One right after another, so that the waits for memory overlap: among many accounts every name is far from the last.
+        for command in &mut group {
+            if let Lying::Transfer(fields, numbers) = command {
+                *numbers = fields.numbers(names);
+            }
         }
+        for command in &group {
+            let command = match command {
+                Lying::Transfer(fields, numbers) => {
+                    convert::plain_transfer(fields, *numbers, std::mem::take(&mut postings)).ok()?
+                }
+                Lying::Other(field) => any_command(names, field)?,
+            };
+            convert::check_scale(names, &command).ok()?;
+            encoded = ledger::entry::append_command(&command, encoded).ok()?;
+            if let Operation::Post(post) = command.operation {
+                // Its room serves the next transfer.
+                postings = post.postings;
+                postings.clear();
+            }
+        }
+        count += group.len();
     }
     let is_allowed = (1..=MAX_BATCH_COMMANDS).contains(&count);
     let count = u32::try_from(count).ok()?;

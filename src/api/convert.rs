@@ -7,8 +7,8 @@ use ledger::command::{
     CeilingChange, Confirm, Details, Metadata, OpenAccount, Post, Posting, RegisterAsset, Reverse, SetLimits, Try,
 };
 use ledger::{
-    AccountName, AccountRef, Amount, Asset, AssetCode, Balance, Class, Command, EffectiveAt, Floor, Interval,
-    Operation, RequestId, Scale, Side, TransactionId,
+    AccountName, AccountNumber, AccountRef, Amount, Asset, AssetCode, Balance, Class, Command, EffectiveAt, Floor,
+    Interval, Operation, RequestId, Scale, Side, TransactionId,
 };
 use prost_types::{Duration, Timestamp};
 use tonic::Status;
@@ -37,7 +37,12 @@ pub(super) fn account_name(field: &str, text: &str) -> Parsed<AccountName> {
 
 /// An account by the number it has here, or by its name where none is known: names on the book are well formed.
 fn account(names: &Directory, field: impl Fn() -> String, text: &str) -> Parsed<AccountRef> {
-    match names.number_of(text) {
+    account_by(names.number_of(text), field, text)
+}
+
+/// The same with the number that the directory gave.
+fn account_by(number: Option<AccountNumber>, field: impl Fn() -> String, text: &str) -> Parsed<AccountRef> {
+    match number {
         Some(number) => Ok(AccountRef::Number(number)),
         None => account_name(&field(), text).map(AccountRef::Name),
     }
@@ -166,10 +171,17 @@ pub(super) struct TransferFields<'a> {
     pub(super) asset: &'a str,
 }
 
-/// `postings` lends its room; it is empty.
+impl TransferFields<'_> {
+    /// The numbers of the debited and the credited account, where they are known.
+    pub(super) fn numbers(&self, names: &Directory) -> [Option<AccountNumber>; 2] {
+        [names.number_of(self.debit_account), names.number_of(self.credit_account)]
+    }
+}
+
+/// `numbers` are what the directory has for the accounts; `postings` lends its room and is empty.
 fn transfer(
-    names: &Directory,
     fields: &TransferFields<'_>,
+    [debited, credited]: [Option<AccountNumber>; 2],
     own_details: Option<v1::Details>,
     mut postings: Vec<Posting>,
 ) -> Parsed<(RequestId, Operation)> {
@@ -180,8 +192,8 @@ fn transfer(
         "" => None,
         code => Some(asset_code("asset", code)?),
     };
-    let debit = account(names, plain("debit_account"), fields.debit_account)?;
-    let credit = account(names, plain("credit_account"), fields.credit_account)?;
+    let debit = account_by(debited, plain("debit_account"), fields.debit_account)?;
+    let credit = account_by(credited, plain("credit_account"), fields.credit_account)?;
     postings.push(Posting { account: debit, side: Side::Debit, amount, asset });
     postings.push(Posting { account: credit, side: Side::Credit, amount, asset });
     Ok((request, Operation::Post(Post { transaction, postings, details: details(own_details)? })))
@@ -251,7 +263,7 @@ pub(super) fn command(names: &Directory, operation: v1::command::Operation) -> P
                 amount: &message.amount,
                 asset: &message.asset,
             };
-            transfer(names, &fields, message.details, Vec::with_capacity(2))?
+            transfer(&fields, fields.numbers(names), message.details, Vec::with_capacity(2))?
         }
         Message::PostTransaction(message) => {
             let request = request_id(&message.request_id)?;
@@ -291,11 +303,11 @@ pub(super) fn command(names: &Directory, operation: v1::command::Operation) -> P
 
 /// A transfer without details, from its fields; as [`command`] does.
 pub(super) fn plain_transfer(
-    names: &Directory,
     fields: &TransferFields<'_>,
+    numbers: [Option<AccountNumber>; 2],
     postings: Vec<Posting>,
 ) -> Parsed<Command> {
-    let (request, operation) = transfer(names, fields, None, postings)?;
+    let (request, operation) = transfer(fields, numbers, None, postings)?;
     checked(request, operation)
 }
 

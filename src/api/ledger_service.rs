@@ -16,7 +16,7 @@ use crate::api::pages::Token;
 use crate::proto::v1::{self, command::Operation as Message, ledger_service_server::LedgerService};
 
 /// Bytes of a batch from which on it is parsed away from the async workers: some hundred commands.
-const LONG_BATCH_BYTES: usize = 32 * 1024;
+const LONG_BATCH_BYTES: usize = 64 * 1024;
 
 type Reply<T> = Result<Response<T>, Status>;
 
