@@ -9,8 +9,8 @@ use folio::book::{Book, Committed, Payload};
 use folio::store::{self, EngineKind};
 use ledger::command::{Confirm, Details, Metadata, OpenAccount, Post, Posting, RegisterAsset, Try};
 use ledger::{
-    AccountName, AccountNumber, AccountRef, Amount, AssetCode, Class, Command, EntryWriter, Floor, LogTime, Operation,
-    RequestId, Scale, Side, TransactionId,
+    AccountName, AccountNumber, AccountRef, Amount, AssetCode, Class, Command, EntryWriter, Floor, Interval, LogTime,
+    Operation, RequestId, Scale, Side, TransactionId,
 };
 
 #[global_allocator]
@@ -109,13 +109,13 @@ impl Bench {
         self.entry(operations.into_iter())
     }
 
-    fn tries(&mut self) -> (Vec<u8>, Vec<u8>) {
+    fn tries(&mut self, timeout: Option<Interval>) -> (Vec<u8>, Vec<u8>) {
         let ids: Vec<TransactionId> = (0..BATCH).map(|_| TransactionId::from_bytes(self.id()).unwrap()).collect();
         let tries: Vec<Operation> = ids
             .iter()
             .map(|id| {
                 let (postings, details) = (self.postings(ACCOUNTS / 2), Details::default());
-                Operation::Try(Try { transaction: *id, postings, details, timeout: None })
+                Operation::Try(Try { transaction: *id, postings, details, timeout })
             })
             .collect();
         let confirms = ids.into_iter().map(|transaction| Operation::Confirm(Confirm { transaction, amounts: None }));
@@ -151,11 +151,20 @@ fn transfers_10(bencher: divan::Bencher<'_, '_>, kind: EngineKind) {
     transfers(bencher, kind, 10, ACCOUNTS / 2);
 }
 
-#[divan::bench(args = [EngineKind::Fjall], sample_count = 50)]
-fn pairs_8190(bencher: divan::Bencher<'_, '_>, kind: EngineKind) {
-    let bench = std::cell::RefCell::new(Bench::new(kind));
+fn pairs(bencher: divan::Bencher<'_, '_>, timeout: Option<Interval>) {
+    let bench = std::cell::RefCell::new(Bench::new(EngineKind::Fjall));
     bencher
         .counter(ItemsCount::new(BATCH))
-        .with_inputs(|| bench.borrow_mut().tries())
+        .with_inputs(|| bench.borrow_mut().tries(timeout))
         .bench_local_values(|(tries, confirms)| bench.borrow().apply(&tries) + bench.borrow().apply(&confirms));
+}
+
+#[divan::bench(sample_count = 50)]
+fn pairs_8190(bencher: divan::Bencher<'_, '_>) {
+    pairs(bencher, None);
+}
+
+#[divan::bench(sample_count = 50)]
+fn pairs_8190_with_deadline(bencher: divan::Bencher<'_, '_>) {
+    pairs(bencher, Some(Interval(600_000_000_000)));
 }

@@ -3,7 +3,7 @@
 //! `served` is what the server does; `messages` does the same by the generated types, stage by stage, for comparison.
 #![allow(missing_docs)]
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, RwLock};
 
 use divan::counter::ItemsCount;
 use folio::api::bench;
@@ -43,6 +43,9 @@ fn id(number: u64) -> Uuid {
 }
 
 static NAMES: LazyLock<Directory> = LazyLock::new(|| bench::directory((0..ACCOUNTS).map(name)).unwrap_or_default());
+
+static SHARED_NAMES: LazyLock<RwLock<Directory>> =
+    LazyLock::new(|| RwLock::new(bench::directory((0..ACCOUNTS).map(name)).unwrap_or_default()));
 
 static REQUESTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| (0..BATCHES).map(request).collect());
 
@@ -91,11 +94,57 @@ mod read {
 
     #[divan::bench]
     fn served(bencher: divan::Bencher<'_, '_>) {
-        let names = &*NAMES;
+        let names = &*SHARED_NAMES;
         let request = in_turn();
         bencher
             .counter(ItemsCount::new(BATCH))
             .with_inputs(request)
+            .bench_local_values(|bytes| bench::read(names, bytes).map(|read| read.bytes.len()));
+    }
+
+    /// Tries of two postings, with a timeout.
+    #[divan::bench]
+    fn served_tries(bencher: divan::Bencher<'_, '_>) {
+        pairs(bencher, |number| {
+            let posting = |number: u64, side: v1::Side| v1::Posting {
+                account: some_name(number),
+                side: side.into(),
+                amount: "12.34".to_owned(),
+                asset: String::new(),
+            };
+            Operation::TryTransaction(v1::TryTransactionRequest {
+                request_id: id(number).to_string(),
+                postings: vec![posting(2 * number + 1, v1::Side::Debit), posting(2 * number + 2, v1::Side::Credit)],
+                timeout: Some(prost_types::Duration { seconds: 600, nanos: 0 }),
+                ..Default::default()
+            })
+        });
+    }
+
+    #[divan::bench]
+    fn served_confirms(bencher: divan::Bencher<'_, '_>) {
+        pairs(bencher, |number| {
+            Operation::ConfirmTransaction(v1::ConfirmTransactionRequest {
+                request_id: id(number + 1).to_string(),
+                transaction_id: id(number).to_string(),
+                amounts: Vec::new(),
+            })
+        });
+    }
+
+    fn pairs(bencher: divan::Bencher<'_, '_>, operation: impl Fn(u64) -> Operation) {
+        let names = &*SHARED_NAMES;
+        let command = |number: u64| v1::Command { operation: Some(operation(number)) };
+        let batches: Vec<Vec<u8>> = (0..BATCHES)
+            .map(|batch| {
+                let commands = (batch * BATCH..(batch + 1) * BATCH).map(command).collect();
+                v1::ExecuteBatchRequest { commands, atomic_request_id: String::new() }.encode_to_vec()
+            })
+            .collect();
+        let mut requests = batches.iter().cycle();
+        bencher
+            .counter(ItemsCount::new(BATCH))
+            .with_inputs(|| requests.next().map(Vec::as_slice).unwrap_or_default())
             .bench_local_values(|bytes| bench::read(names, bytes).map(|read| read.bytes.len()));
     }
 

@@ -1,5 +1,7 @@
 //! What `benches/wire.rs` measures of this layer; for nobody else.
 
+use std::sync::RwLock;
+
 use ledger::journal::JournalSequence;
 use ledger::{AccountName, AccountNumber, Answer, Asset, AssetCode, AssetNumber, Command, Scale};
 use prost::Message as _;
@@ -21,7 +23,7 @@ pub fn directory(names: impl Iterator<Item = String>) -> Option<Directory> {
 }
 
 /// A batch read as it is served.
-pub fn read(names: &Directory, bytes: &[u8]) -> Option<EncodedCommands> {
+pub fn read(names: &RwLock<Directory>, bytes: &[u8]) -> Option<EncodedCommands> {
     batch::read_plain(names, bytes)
 }
 

@@ -135,19 +135,35 @@ fn details(message: Option<v1::Details>) -> Parsed<Details> {
     Ok(Details { reference: message.reference, metadata: metadata(message.metadata), effective_at })
 }
 
-fn postings(names: &Directory, messages: Vec<v1::Posting>) -> Parsed<Vec<Posting>> {
+/// A posting's fields as they are written, wherever they lie.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct PostingFields<'a> {
+    pub(super) account: &'a str,
+    pub(super) side: i32,
+    pub(super) amount: &'a str,
+    pub(super) asset: &'a str,
+}
+
+/// `number` is what the directory has for the account.
+fn posting(position: usize, fields: &PostingFields<'_>, number: Option<AccountNumber>) -> Parsed<Posting> {
+    let asset = match fields.asset {
+        "" => None,
+        code => Some(asset_code(&format!("postings[{position}].asset"), code)?),
+    };
+    Ok(Posting {
+        account: account_by(number, || format!("postings[{position}].account"), fields.account)?,
+        side: side(|| format!("postings[{position}].side"), fields.side)?,
+        amount: amount(|| format!("postings[{position}].amount"), fields.amount)?,
+        asset,
+    })
+}
+
+fn postings(names: &Directory, messages: &[v1::Posting]) -> Parsed<Vec<Posting>> {
     let mut postings = Vec::with_capacity(messages.len());
     for (position, message) in messages.iter().enumerate() {
-        let asset = match message.asset.as_str() {
-            "" => None,
-            code => Some(asset_code(&format!("postings[{position}].asset"), code)?),
-        };
-        postings.push(Posting {
-            account: account(names, || format!("postings[{position}].account"), &message.account)?,
-            side: side(|| format!("postings[{position}].side"), message.side)?,
-            amount: amount(|| format!("postings[{position}].amount"), &message.amount)?,
-            asset,
-        });
+        let v1::Posting { account, side, amount, asset } = message;
+        let fields = PostingFields { account, side: *side, amount, asset };
+        postings.push(posting(position, &fields, names.number_of(account))?);
     }
     Ok(postings)
 }
@@ -268,14 +284,14 @@ pub(super) fn command(names: &Directory, operation: v1::command::Operation) -> P
         Message::PostTransaction(message) => {
             let request = request_id(&message.request_id)?;
             let transaction = own_transaction(&message.transaction_id, request)?;
-            let (postings, details) = (postings(names, message.postings)?, details(message.details)?);
+            let (postings, details) = (postings(names, &message.postings)?, details(message.details)?);
             (request, Operation::Post(Post { transaction, postings, details }))
         }
         Message::TryTransaction(message) => {
             let request = request_id(&message.request_id)?;
             let transaction = own_transaction(&message.transaction_id, request)?;
             let timeout = message.timeout.as_ref().map(|length| interval("timeout", length)).transpose()?;
-            let (postings, details) = (postings(names, message.postings)?, details(message.details)?);
+            let (postings, details) = (postings(names, &message.postings)?, details(message.details)?);
             (request, Operation::Try(Try { transaction, postings, details, timeout }))
         }
         Message::ConfirmTransaction(message) => {
@@ -309,6 +325,35 @@ pub(super) fn plain_transfer(
 ) -> Parsed<Command> {
     let (request, operation) = transfer(fields, numbers, None, postings)?;
     checked(request, operation)
+}
+
+/// A try without details, from its fields, as [`command`] does; each posting comes with the number that the directory has for its account, and `room` lends its room and is empty.
+pub(super) fn plain_try<'a>(
+    [request, transaction]: [&str; 2],
+    fields: impl Iterator<Item = &'a (PostingFields<'a>, Option<AccountNumber>)>,
+    timeout: Option<Duration>,
+    room: Vec<Posting>,
+) -> Parsed<Command> {
+    let request = request_id(request)?;
+    let transaction = own_transaction(transaction, request)?;
+    let timeout = timeout.map(|length| interval("timeout", &length)).transpose()?;
+    let mut postings = room;
+    for (position, (fields, number)) in fields.enumerate() {
+        postings.push(posting(position, fields, *number)?);
+    }
+    checked(request, Operation::Try(Try { transaction, postings, details: Details::default(), timeout }))
+}
+
+/// A confirm of all that was reserved, from its fields; as [`command`] does.
+pub(super) fn plain_confirm([request, transaction]: [&str; 2]) -> Parsed<Command> {
+    let transaction = transaction_id("transaction_id", transaction)?;
+    checked(request_id(request)?, Operation::Confirm(Confirm { transaction, amounts: None }))
+}
+
+/// A cancel from its fields; as [`command`] does.
+pub(super) fn plain_cancel([request, transaction]: [&str; 2]) -> Parsed<Command> {
+    let transaction = transaction_id("transaction_id", transaction)?;
+    checked(request_id(request)?, Operation::Cancel(transaction))
 }
 
 fn checked(request: RequestId, operation: Operation) -> Parsed<Command> {

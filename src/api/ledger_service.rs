@@ -34,10 +34,7 @@ impl Api {
     async fn parse_batch(&self, bytes: Bytes) -> Result<Batch, Status> {
         let directory = self.node.book().directory();
         let is_long = bytes.len() > LONG_BATCH_BYTES;
-        let parse = move || {
-            let names = directory.read().unwrap_or_else(PoisonError::into_inner);
-            batch::read(&names, &bytes)
-        };
+        let parse = move || batch::read(&directory, &bytes);
         if is_long {
             return self.node.threads().run_blocking(parse).await.map_err(|error| errors::storage(&error))?;
         }

@@ -4,7 +4,6 @@
 
 use std::ops::RangeInclusive;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
@@ -19,8 +18,15 @@ fn key(number: u64) -> [u8; 8] {
     number.to_be_bytes()
 }
 
-/// Writes records numbered from `first` on, and adds their bytes to a hash.
-pub(super) fn write<T: Serialize>(batch: &mut Batch, space: Space, first: u64, records: &[T], hasher: &mut Sha256) {
+/// Writes records numbered from `first` on, each by `append`, and adds their bytes to a hash.
+pub(super) fn write<T>(
+    batch: &mut Batch,
+    space: Space,
+    first: u64,
+    records: &[T],
+    append: impl Fn(&T, &mut Vec<u8>),
+    hasher: &mut Sha256,
+) {
     let mut number = first;
     let mut rest = records.iter().peekable();
     while rest.peek().is_some() {
@@ -29,7 +35,7 @@ pub(super) fn write<T: Serialize>(batch: &mut Batch, space: Space, first: u64, r
             let start = buffer.len();
             while buffer.len() - start < BLOCK_BYTES {
                 let Some(record) = rest.next() else { break };
-                records::encode_into(record, buffer);
+                append(record, buffer);
                 written += 1;
             }
             hasher.update(buffer.get(start..).unwrap_or_default());

@@ -91,7 +91,7 @@ impl Holds {
             let (sequence, _) = first.remove_entry();
             if let Some(record) = self.tries.get(&sequence) {
                 batch.put_with(spaces.of(Kind::Holds), &records::hold::key(sequence), |buffer| {
-                    records::encode_into(record, buffer);
+                    records::journal::append(record, buffer);
                 });
             }
         }

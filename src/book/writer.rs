@@ -42,9 +42,10 @@ pub(super) fn write(
     let mut hasher = Sha256::new();
     hasher.update(meta.state_hash);
     if let Some(first) = changes.journal.first() {
-        blocks::write(batch, spaces.of(Kind::Journal), first.sequence.0, &changes.journal, &mut hasher);
+        let (space, append) = (spaces.of(Kind::Journal), records::journal::append);
+        blocks::write(batch, space, first.sequence.0, &changes.journal, append, &mut hasher);
     }
-    blocks::write(batch, spaces.of(Kind::Kept), meta.kept + 1, beside.kept, &mut hasher);
+    blocks::write(batch, spaces.of(Kind::Kept), meta.kept + 1, beside.kept, records::encode_into, &mut hasher);
     meta.kept += beside.kept.len() as u64;
     write_names(batch, &spaces, changes);
     for (id, record) in changes.transactions.iter().filter(|(_, record)| !record.reversed.is_empty()) {

@@ -1,28 +1,56 @@
 //! Merging runs into one, a little with every entry of the log, so that no entry waits for all of it.
+//!
+//! Entries stay in their stored bytes: a tournament among the runs' first entries tells which comes next, and where a whole block comes before all that the other runs
+//! still have (the ids of one hour, the history of one busy account) it is copied at once.
 
 use std::sync::Arc;
 
-use super::run::{Run, RunWriter};
-use super::{Entry, IndexKind};
+use super::run::{Run, RunWriter, first_entry, last_entry};
+use super::{Entry, FAN_IN, IndexKind};
 use crate::book::BookResult;
-use crate::store::{Batch, Space, View};
+use crate::store::{Batch, Space, StoredBytes, View};
 
 /// Reads a run from its beginning to its end.
 #[derive(Debug)]
 struct Input<const K: usize> {
     run: Arc<Run<K>>,
     next_block: u32,
-    block: std::vec::IntoIter<Entry<K>>,
+    /// The block in hand, and how much of it is used.
+    block: Option<StoredBytes>,
+    used: usize,
 }
 
 impl<const K: usize> Input<K> {
-    /// The next entry, which stays; the block after the last is read with `view`, any that is not older than the run.
-    fn peek(&mut self, view: &dyn View, space: Space) -> BookResult<Option<Entry<K>>> {
-        while self.block.as_slice().is_empty() && self.next_block < self.run.record.blocks {
-            self.block = self.run.block(view, space, self.next_block)?.into_iter();
+    /// What is left of the block in hand.
+    #[inline]
+    fn rest(&self) -> &[u8] {
+        self.block.as_deref().and_then(|block| block.get(self.used..)).unwrap_or_default()
+    }
+
+    /// The entry that is `entries` after the present one; the block after the last is read with `view`, any that is not older than the run.
+    #[inline]
+    fn advance(&mut self, entries: usize, view: &dyn View, space: Space) -> BookResult<Option<Entry<K>>> {
+        self.used += entries * (K + 8);
+        if let Some(entry) = first_entry(self.rest()) {
+            return Ok(Some(entry));
+        }
+        self.used = 0;
+        self.block = None;
+        if self.next_block < self.run.record.blocks {
+            self.block = Some(self.run.stored_block(view, space, self.next_block)?);
             self.next_block += 1;
         }
-        Ok(self.block.as_slice().first().copied())
+        Ok(first_entry(self.rest()))
+    }
+}
+
+/// Whether one head comes before another; one that has ended comes last, and of two equal ones that of the older run first.
+#[inline]
+fn is_before<const K: usize>(heads: &[Option<Entry<K>>; FAN_IN], one: usize, other: usize) -> bool {
+    let rank = |place: usize| heads.get(place).and_then(Option::as_ref).map(Entry::rank);
+    match (rank(one), rank(other)) {
+        (Some(first), Some(second)) => first < second || (first == second && one < other),
+        (first, second) => first.is_some() || (second.is_none() && one < other),
     }
 }
 
@@ -30,6 +58,11 @@ impl<const K: usize> Input<K> {
 #[derive(Debug)]
 pub(super) struct Merge<const K: usize> {
     inputs: Vec<Input<K>>,
+    /// The next entry of each input.
+    heads: [Option<Entry<K>>; FAN_IN],
+    /// Who lost at each node of the tournament; the first is who won it all.
+    losers: [usize; FAN_IN],
+    has_begun: bool,
     /// Their numbers.
     pub(super) replaces: Vec<u64>,
     writer: RunWriter<K>,
@@ -37,44 +70,103 @@ pub(super) struct Merge<const K: usize> {
 }
 
 impl<const K: usize> Merge<K> {
-    /// Begins to merge runs of one level into one of the next.
+    /// Begins to merge runs of one level into one of the next, [`FAN_IN`] at most.
     pub(super) fn new(kind: &IndexKind, space: Space, number: u64, runs: &[Arc<Run<K>>]) -> Merge<K> {
         let entries = runs.iter().map(|run| run.record.entries).sum();
         let level = runs.iter().map(|run| run.record.level).max().unwrap_or(0).saturating_add(1);
-        let input = |run: &Arc<Run<K>>| Input { run: Arc::clone(run), next_block: 0, block: Vec::new().into_iter() };
+        let input = |run: &Arc<Run<K>>| Input { run: Arc::clone(run), next_block: 0, block: None, used: 0 };
         Merge {
             inputs: runs.iter().map(input).collect(),
+            heads: [None; FAN_IN],
+            losers: [0; FAN_IN],
+            has_begun: false,
             replaces: runs.iter().map(|run| run.record.number).collect(),
             writer: RunWriter::new(kind, space, number, level, entries),
             is_written: false,
         }
     }
 
+    /// Reads the first entries and plays the whole tournament.
+    fn begin(&mut self, view: &dyn View, space: Space) -> BookResult<()> {
+        for (head, input) in self.heads.iter_mut().zip(&mut self.inputs) {
+            *head = input.advance(0, view, space)?;
+        }
+        // Winners of the nodes: the leaves are the inputs, node n has the children 2n and 2n + 1.
+        let mut winners = [0; 2 * FAN_IN];
+        for node in (1..2 * FAN_IN).rev() {
+            winners[node] = match node.checked_sub(FAN_IN) {
+                Some(input) => input,
+                None => {
+                    let (left, right) = (winners[2 * node], winners[2 * node + 1]);
+                    let is_left = is_before(&self.heads, left, right);
+                    self.losers[node] = if is_left { right } else { left };
+                    if is_left { left } else { right }
+                }
+            };
+        }
+        self.losers[0] = winners[1];
+        self.has_begun = true;
+        Ok(())
+    }
+
+    /// Moves the winner's input on and lets its new head play against those that lost to the old one.
+    #[inline]
+    fn advance(&mut self, winner: usize, entries: usize, view: &dyn View, space: Space) -> BookResult<()> {
+        if let (Some(input), Some(head)) = (self.inputs.get_mut(winner), self.heads.get_mut(winner)) {
+            *head = input.advance(entries, view, space)?;
+        }
+        let mut best = winner;
+        let mut node = (FAN_IN + winner) / 2;
+        while node > 0 {
+            let loser = self.losers[node];
+            let is_loser_better = is_before(&self.heads, loser, best);
+            self.losers[node] = if is_loser_better { best } else { loser };
+            best = if is_loser_better { loser } else { best };
+            node /= 2;
+        }
+        self.losers[0] = best;
+        Ok(())
+    }
+
+    /// Copies what is left of the winner's block, if all of it comes before all other heads and is no more than `most` entries. Returns how many were copied.
+    fn copy_block(&mut self, winner: usize, batch: &mut Batch, most: usize) -> usize {
+        let Some(input) = self.inputs.get(winner) else { return 0 };
+        let rest = input.rest();
+        let entries = rest.len() / (K + 8);
+        let Some(last) = last_entry::<K>(rest).filter(|_| entries <= most) else { return 0 };
+        let is_first =
+            |(place, head): (usize, &Option<Entry<K>>)| place == winner || head.is_none_or(|head| last < head);
+        if !self.heads.iter().enumerate().all(is_first) {
+            return 0;
+        }
+        self.writer.push_stored(batch, rest);
+        entries
+    }
+
     /// Merges about `budget` entries more; `true` when all is written.
     pub(super) fn step(&mut self, view: &dyn View, space: Space, batch: &mut Batch, budget: usize) -> BookResult<bool> {
-        for _ in 0..budget {
-            if self.is_written {
-                // Pieces of filter and fences are large: one a step.
+        if self.is_written {
+            // Pieces of filter and fences are large: one a step.
+            return Ok(!self.writer.write_piece(batch));
+        }
+        if !self.has_begun {
+            self.begin(view, space)?;
+        }
+        let mut left = budget;
+        while left > 0 {
+            let winner = self.losers[0];
+            let Some(entry) = self.heads.get(winner).copied().flatten() else {
+                self.writer.end_block(batch);
+                self.is_written = true;
                 return Ok(!self.writer.write_piece(batch));
+            };
+            let is_fresh = self.inputs.get(winner).is_some_and(|input| input.used == 0);
+            let copied = if is_fresh { self.copy_block(winner, batch, left) } else { 0 };
+            if copied == 0 {
+                self.writer.push(batch, &entry);
             }
-            let mut least: Option<(usize, Entry<K>)> = None;
-            for (position, input) in self.inputs.iter_mut().enumerate() {
-                if let Some(entry) = input.peek(view, space)?
-                    && least.is_none_or(|(_, known)| entry < known)
-                {
-                    least = Some((position, entry));
-                }
-            }
-            match least {
-                Some((position, entry)) => {
-                    self.inputs[position].block.next();
-                    self.writer.push(batch, entry);
-                }
-                None => {
-                    self.writer.end_block(batch);
-                    self.is_written = true;
-                }
-            }
+            self.advance(winner, copied.max(1), view, space)?;
+            left -= copied.max(1);
         }
         Ok(false)
     }

@@ -13,6 +13,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -32,11 +33,42 @@ const MERGE_PACE: usize = 4;
 /// The most bytes of filters in memory, newest runs first: as much as 67 million keys need. An absent key in an older run costs the read of a block.
 const MAX_FILTER_BYTES: u64 = 128 * 1024 * 1024;
 
-/// A key and what it points to. Runs are in the order of these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A key and what it points to. Runs are in the order of these: by key, then by pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry<const K: usize> {
     pub(super) key: [u8; K],
     pub(super) pointer: u64,
+}
+
+impl<const K: usize> Entry<K> {
+    /// The place of an entry among others: numbers compare sooner than bytes do.
+    #[inline]
+    fn rank(&self) -> (u128, u64) {
+        (number(&self.key), self.pointer)
+    }
+}
+
+impl<const K: usize> PartialOrd for Entry<K> {
+    #[inline]
+    fn partial_cmp(&self, other: &Entry<K>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<const K: usize> Ord for Entry<K> {
+    #[inline]
+    fn cmp(&self, other: &Entry<K>) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+/// A key as a number, in the order of its bytes. No key is longer than 16 bytes.
+#[inline]
+fn number<const K: usize>(key: &[u8; K]) -> u128 {
+    const { assert!(K <= 16) };
+    let mut bytes = [0; 16];
+    bytes[16 - K..].copy_from_slice(key);
+    u128::from_be_bytes(bytes)
 }
 
 /// What kind of index it is.
@@ -246,9 +278,11 @@ impl<const K: usize> Index<K> {
 
     fn write_tail(&mut self, space: Space, covers: Covered, batch: &mut Batch) {
         let entries = self.tail.read().unwrap_or_else(PoisonError::into_inner).sorted();
+        // Views that were opened before keep the old tail.
+        self.tail = Arc::new(RwLock::new(Tail::with_capacity(entries.len())));
         let number = self.next_number();
         let mut writer = RunWriter::new(&self.kind, space, number, 0, entries.len() as u64);
-        for entry in entries {
+        for entry in &entries {
             writer.push(batch, entry);
         }
         writer.end_block(batch);
@@ -257,8 +291,6 @@ impl<const K: usize> Index<K> {
         runs.push(Arc::new(writer.finish()));
         self.set_runs(runs);
         self.listed.covered = covers;
-        // Views that were opened before keep the old tail.
-        self.tail = Arc::default();
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::filter::Filter;
 use super::{Entry, IndexKind};
 use crate::book::{BookError, BookResult};
-use crate::store::{Batch, Space, View};
+use crate::store::{Batch, Space, StoredBytes, View};
 
 /// About the bytes of a block.
 const BLOCK_BYTES: usize = 8 * 1024;
@@ -76,6 +76,19 @@ fn encode_entry<const K: usize>(entry: &Entry<K>, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&entry.pointer.to_be_bytes());
 }
 
+/// The entry at the beginning of stored ones.
+#[inline]
+pub(super) fn first_entry<const K: usize>(stored: &[u8]) -> Option<Entry<K>> {
+    let (key, after) = stored.split_first_chunk::<K>()?;
+    let (pointer, _) = after.split_first_chunk::<8>()?;
+    Some(Entry { key: *key, pointer: u64::from_be_bytes(*pointer) })
+}
+
+/// The entry at the end of stored ones.
+pub(super) fn last_entry<const K: usize>(stored: &[u8]) -> Option<Entry<K>> {
+    first_entry(stored.get(stored.len().checked_sub(K + 8)?..)?)
+}
+
 impl<const K: usize> Run<K> {
     /// Reads what is kept in memory of a stored run; its filter only if asked for.
     pub(super) fn open(view: &dyn View, space: Space, record: RunRecord, with_filter: bool) -> BookResult<Run<K>> {
@@ -116,6 +129,15 @@ impl<const K: usize> Run<K> {
     pub(super) fn block_of(&self, entry: &Entry<K>) -> u32 {
         let after = self.fences.partition_point(|fence| fence <= entry);
         u32::try_from(after.saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
+    /// The entries of a block, as they are stored.
+    pub(super) fn stored_block(&self, view: &dyn View, space: Space, block: u32) -> BookResult<StoredBytes> {
+        let stored = view.get(space, &key(self.record.number, block))?.ok_or_else(malformed)?;
+        if stored.is_empty() || !stored.len().is_multiple_of(K + 8) {
+            return Err(malformed());
+        }
+        Ok(stored)
     }
 
     /// The entries of a block.
@@ -165,7 +187,8 @@ pub(super) fn delete(batch: &mut Batch, space: Space, run: &RunRecord, from: u32
 pub(super) struct RunWriter<const K: usize> {
     space: Space,
     record: RunRecord,
-    block: Vec<Entry<K>>,
+    /// The block in hand, as it will be stored.
+    block: Vec<u8>,
     fences: Vec<Entry<K>>,
     filter: Option<Filter>,
 }
@@ -175,29 +198,57 @@ impl<const K: usize> RunWriter<K> {
     pub(super) fn new(kind: &IndexKind, space: Space, number: u64, level: u8, expected: u64) -> RunWriter<K> {
         let record = RunRecord { number, level, entries: 0, blocks: 0, filter_pieces: 0, fence_pieces: 0 };
         let filter = kind.is_filtered(expected).then(|| Filter::with_room_for(expected));
-        RunWriter { space, record, block: Vec::with_capacity(block_entries::<K>()), fences: Vec::new(), filter }
+        RunWriter {
+            space,
+            record,
+            block: Vec::with_capacity(block_entries::<K>() * (K + 8)),
+            fences: Vec::new(),
+            filter,
+        }
     }
 
     /// Adds the next entry.
-    pub(super) fn push(&mut self, batch: &mut Batch, entry: Entry<K>) {
+    #[inline]
+    pub(super) fn push(&mut self, batch: &mut Batch, entry: &Entry<K>) {
         if let Some(filter) = &mut self.filter {
             filter.insert(&entry.key);
         }
-        self.block.push(entry);
+        if self.block.is_empty() {
+            self.fences.push(*entry);
+        }
+        encode_entry(entry, &mut self.block);
         self.record.entries += 1;
-        if self.block.len() == block_entries::<K>() {
+        if self.block.len() == block_entries::<K>() * (K + 8) {
             self.end_block(batch);
+        }
+    }
+
+    /// Adds entries as they are stored, which all come next: as many of them are copied at once as the block in hand takes.
+    pub(super) fn push_stored(&mut self, batch: &mut Batch, mut entries: &[u8]) {
+        while let Some(first) = first_entry::<K>(entries) {
+            if self.block.is_empty() {
+                self.fences.push(first);
+            }
+            let room = block_entries::<K>() * (K + 8) - self.block.len();
+            let (now, later) = entries.split_at(room.min(entries.len()));
+            if let Some(filter) = &mut self.filter {
+                now.chunks_exact(K + 8).filter_map(|entry| entry.get(..K)).for_each(|key| filter.insert(key));
+            }
+            self.block.extend_from_slice(now);
+            self.record.entries += (now.len() / (K + 8)) as u64;
+            if now.len() == room {
+                self.end_block(batch);
+            }
+            entries = later;
         }
     }
 
     /// Ends a block.
     pub(super) fn end_block(&mut self, batch: &mut Batch) {
-        let Some(first) = self.block.first() else { return };
-        self.fences.push(*first);
-        let block = &self.block;
-        batch.put_with(self.space, &key(self.record.number, self.record.blocks), |buffer| {
-            block.iter().for_each(|entry| encode_entry(entry, buffer));
-        });
+        if self.block.is_empty() {
+            return;
+        }
+        batch.put(self.space, &key(self.record.number, self.record.blocks), &self.block);
         self.record.blocks += 1;
         self.block.clear();
     }

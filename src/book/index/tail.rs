@@ -1,8 +1,10 @@
 //! The newest entries of an index, in memory until they are written out as a run. Only appended to: a view remembers how many entries it may see.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher as _;
 
-use super::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::{Entry, number};
 
 /// No entry before this one.
 const NONE: u32 = u32::MAX;
@@ -18,12 +20,19 @@ struct Link<const K: usize> {
 #[derive(Debug)]
 pub(super) struct Tail<const K: usize> {
     links: Vec<Link<K>>,
-    newest: HashMap<[u8; K], u32>,
+    /// Where the newest entry of each key stands. The keys are not repeated here, so that this stays small enough for the processor's cache.
+    newest: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+fn widen(position: u32) -> usize {
+    // A u32 always fits a usize on the platforms that a server runs on.
+    usize::try_from(position).unwrap_or(usize::MAX)
 }
 
 impl<const K: usize> Default for Tail<K> {
     fn default() -> Self {
-        Tail { links: Vec::new(), newest: HashMap::new() }
+        Tail::with_capacity(0)
     }
 }
 
@@ -33,24 +42,46 @@ impl<const K: usize> Tail<K> {
         self.links.len()
     }
 
+    /// An empty tail with room for so many entries.
+    pub(super) fn with_capacity(entries: usize) -> Tail<K> {
+        Tail {
+            links: Vec::with_capacity(entries),
+            newest: HashTable::with_capacity(entries),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+
     /// Adds an entry.
     pub(super) fn push(&mut self, entry: Entry<K>) {
+        let Tail { links, newest, hasher } = self;
         // A tail is written out long before it has as many entries as a u32 can count.
-        let position = u32::try_from(self.links.len()).unwrap_or(NONE);
-        let previous = self.newest.insert(entry.key, position).unwrap_or(NONE);
-        self.links.push(Link { entry, previous });
+        let position = u32::try_from(links.len()).unwrap_or(NONE);
+        let hash = hasher.hash_one(number(&entry.key));
+        let known =
+            newest.find_mut(hash, |known| links.get(widen(*known)).is_some_and(|link| link.entry.key == entry.key));
+        let previous = match known {
+            Some(known) => std::mem::replace(known, position),
+            None => {
+                let hash_of =
+                    |known: &u32| links.get(widen(*known)).map_or(0, |link| hasher.hash_one(number(&link.entry.key)));
+                newest.insert_unique(hash, position, hash_of);
+                NONE
+            }
+        };
+        links.push(Link { entry, previous });
     }
 
     /// The pointers under a key among the first `visible` entries, newest first.
     pub(super) fn pointers(&self, key: &[u8; K], visible: usize) -> impl Iterator<Item = u64> + '_ {
-        let link = |position: u32| usize::try_from(position).ok().and_then(|position| self.links.get(position));
-        let mut next = self.newest.get(key).copied();
+        let link = |position: u32| self.links.get(widen(position));
+        let is_same = |known: &u32| link(*known).is_some_and(|link| link.entry.key == *key);
+        let mut next = self.newest.find(self.hasher.hash_one(number(key)), is_same).copied();
         std::iter::from_fn(move || {
             loop {
                 let position = next.filter(|position| *position != NONE)?;
                 let found = link(position)?;
                 next = Some(found.previous);
-                if usize::try_from(position).is_ok_and(|position| position < visible) {
+                if widen(position) < visible {
                     return Some(found.entry.pointer);
                 }
             }
