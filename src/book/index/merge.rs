@@ -176,3 +176,113 @@ impl<const K: usize> Merge<K> {
         self.writer.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::book::records::{Kind, Spaces};
+    use crate::store::Engine;
+    use crate::store::memory::MemoryEngine;
+
+    const KIND: IndexKind = IndexKind { kind: Kind::Ids, has_filters: true, tail_entries: 8 };
+
+    fn random(state: &mut u64) -> u64 {
+        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed ^ (mixed >> 27)
+    }
+
+    /// Merges runs of the given entries, `budget` at a time, and reads the merged run back.
+    fn merged<const K: usize>(runs: &[Vec<Entry<K>>], mut budget: impl FnMut() -> usize) -> Run<K> {
+        let engine = MemoryEngine::new();
+        let spaces = Spaces::open(&engine, 0).unwrap();
+        let space = spaces.of(Kind::Ids);
+        let mut written = Vec::new();
+        for (number, entries) in (0..).zip(runs) {
+            let mut batch = Batch::new();
+            let mut writer = RunWriter::new(&KIND, space, number, 0, entries.len() as u64);
+            entries.iter().for_each(|entry| writer.push(&mut batch, entry));
+            writer.end_block(&mut batch);
+            while writer.write_piece(&mut batch) {}
+            engine.write(&batch).unwrap();
+            written.push(Arc::new(writer.finish()));
+        }
+        let mut merge = Merge::new(&KIND, space, runs.len() as u64, &written);
+        loop {
+            let mut batch = Batch::new();
+            let is_done = merge.step(engine.view().unwrap().as_ref(), space, &mut batch, budget()).unwrap();
+            engine.write(&batch).unwrap();
+            if is_done {
+                break;
+            }
+        }
+        let merged = merge.finish();
+        let view = engine.view().unwrap();
+        let read: Vec<Entry<K>> =
+            (0..merged.record.blocks).flat_map(|block| merged.block(view.as_ref(), space, block).unwrap()).collect();
+        let mut expected: Vec<Entry<K>> = runs.concat();
+        expected.sort_by_key(|entry| (entry.key, entry.pointer));
+        assert_eq!(read.len() as u64, merged.record.entries);
+        assert!(read == expected, "merging {} runs gives other entries than sorting them", runs.len());
+        for entry in &expected {
+            let block = merged.block(view.as_ref(), space, merged.block_of(entry)).unwrap();
+            assert!(block.contains(entry), "{entry:?} is not where the fences say");
+            assert!(merged.may_contain(super::super::filter::hash(&entry.key)));
+        }
+        merged
+    }
+
+    /// Runs of entries with keys below `keys`, in such an order that later runs have later pointers.
+    fn random_runs<const K: usize>(seed: u64, keys: u64, most: u64) -> Vec<Vec<Entry<K>>> {
+        let mut state = seed;
+        let mut pointer = 0;
+        let count = 1 + random(&mut state) % FAN_IN as u64;
+        let run = |_| {
+            let mut entries: Vec<Entry<K>> = (0..random(&mut state) % most + 1)
+                .map(|_| {
+                    pointer += 1;
+                    let mut key = [0; K];
+                    let number = (random(&mut state) % keys).to_be_bytes();
+                    key[..K.min(4)].copy_from_slice(&number[8 - K.min(4)..]);
+                    Entry { key, pointer }
+                })
+                .collect();
+            entries.sort_unstable();
+            entries
+        };
+        (0..count).map(run).collect()
+    }
+
+    #[test]
+    fn merging_runs_is_sorting_their_entries() {
+        for seed in 0..60 {
+            println!("seed {seed}");
+            let mut state = seed;
+            let mut budget = move || 1 + usize::try_from(random(&mut state) % 3_000).unwrap();
+            // Few keys make long stretches of one, which are copied in blocks.
+            let keys = [2, 100, u64::from(u32::MAX)][usize::try_from(seed % 3).unwrap()];
+            merged::<16>(&random_runs(seed, keys, 2_000), &mut budget);
+            merged::<4>(&random_runs(seed, keys, 3_000), &mut budget);
+        }
+    }
+
+    #[test]
+    fn runs_that_follow_one_another_are_copied() {
+        let run =
+            |first: u64| (first..first + 1_000).map(|pointer| Entry { key: (pointer * 7).to_be_bytes(), pointer });
+        let runs: Vec<Vec<Entry<8>>> = (0..8).map(|number| run(number * 1_000).collect()).collect();
+        assert_eq!(merged(&runs, || 5_000).record.entries, 8_000);
+        // A budget below a block's entries copies none.
+        assert_eq!(merged(&runs, || 100).record.entries, 8_000);
+    }
+
+    #[test]
+    fn keys_are_in_the_order_of_their_bytes() {
+        let entry = |key: [u8; 3], pointer| Entry { key, pointer };
+        assert!(entry([0, 1, 0], 5) > entry([0, 0, 255], 9));
+        assert!(entry([255, 0, 0], 0) > entry([0, 255, 255], 9));
+        assert!(entry([1, 2, 3], 4) < entry([1, 2, 3], 5));
+    }
+}
