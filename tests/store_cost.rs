@@ -96,3 +96,60 @@ fn cost_of_a_million_transfers() {
     let kind = std::env::var("FOLIO_COST_ENGINE").map_or(EngineKind::Fjall, |name| name.parse().unwrap());
     measure(kind, transfers);
 }
+
+/// The processor time of this process so far, its kernel part included, in microseconds (in steps of 10 ms).
+fn processor_us() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) * 10_000.0
+}
+
+/// Runs a step some times and tells what one took.
+fn tell(what: &str, bytes: usize, count: usize, mut step: impl FnMut(u64)) {
+    let (mut times, began) = (Vec::with_capacity(count), processor_us());
+    for number in 0..count {
+        let before = Instant::now();
+        step(number as u64);
+        times.push(before.elapsed().as_secs_f64() * 1e6);
+    }
+    // What the engine does afterwards belongs to it.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let processor = (processor_us() - began) / count as f64;
+    times.sort_by(f64::total_cmp);
+    let at = |percent: usize| times[(count - 1) * percent / 100];
+    println!(
+        "{what}: {bytes} bytes written and synced: p50 {:.0} us, p99 {:.0} us, {processor:.0} us of processor",
+        at(50),
+        at(99)
+    );
+}
+
+/// What appending an entry to the Raft log costs in fjall, and in a file whose space is written beforehand.
+#[test]
+#[ignore = "a measurement, run on request"]
+fn cost_of_a_log() {
+    use std::os::unix::fs::FileExt;
+    for (bytes, count) in [(200, 2_000), (1_500, 2_000), (16_000, 1_000), (500_000, 400)] {
+        let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+        let value: Vec<u8> = (0..bytes).map(|at| (at * 31 % 251) as u8).collect();
+        let engine = folio::store::open_log(EngineKind::Fjall, &folder.path().join("log")).unwrap();
+        let entries = engine.create_space(&SpaceId::new("entries", 0)).unwrap();
+        let mut batch = Batch::new();
+        tell("fjall", bytes, count, |number| {
+            batch.clear();
+            batch.put(entries, &number.to_be_bytes(), &value);
+            engine.write(&batch).unwrap();
+            engine.sync().unwrap();
+        });
+        drop(engine);
+        let file = std::fs::File::create(folder.path().join("segment")).unwrap();
+        let segment = 32 << 20;
+        file.write_all_at(&vec![0; segment], 0).unwrap();
+        file.sync_all().unwrap();
+        let places = (segment / bytes) as u64;
+        tell("file", bytes, count, |number| {
+            file.write_all_at(&value, number % places * bytes as u64).unwrap();
+            file.sync_data().unwrap();
+        });
+    }
+}

@@ -131,10 +131,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> CliResult {
-    let runtime = if let Verb::Bench(args) = &arguments.verb {
-        args.runtime()
-    } else {
-        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("folio").build()
+    let runtime = match &arguments.verb {
+        Verb::Bench(args) => args.runtime(),
+        Verb::Serve(_) => serve::runtime(),
+        _ => tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("folio").build(),
     };
     let runtime = runtime.map_err(|error| CliError::General(format!("no async runtime: {error}")))?;
     let output = arguments.output;

@@ -6,6 +6,7 @@
 // openraft chose the size of its errors; they are not on a hot path.
 #![allow(clippy::result_large_err)]
 
+mod append_stream;
 mod codec;
 mod home;
 pub mod identity;

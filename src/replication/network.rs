@@ -130,14 +130,13 @@ impl RaftNetwork<TypeConfig> for Peer {
             header: codec::encode(&header).map_err(network_error)?.into(),
             entries,
         };
-        let mut client = self.client()?;
         // The future of a call is dropped at its deadline, whatever the transport does.
-        let call = client.append_entries(with_deadline(message, option.hard_ttl()));
+        let call = self.peers.append(self.target, message);
         let reply = match tokio::time::timeout(option.hard_ttl(), call).await {
-            Ok(reply) => reply.map_err(|status| call_error(&status))?.into_inner(),
+            Ok(reply) => reply.map_err(|status| call_error(&status))?,
             Err(elapsed) => return Err(RPCError::Network(network_error(elapsed))),
         };
-        let reply: AppendEntriesResponse<u64> = self.decode(&reply.payload)?;
+        let reply: AppendEntriesResponse<u64> = self.decode(&reply)?;
         if count < rpc.entries.len() && matches!(reply, AppendEntriesResponse::Success) {
             return Ok(AppendEntriesResponse::PartialSuccess(rpc.entries.get(count - 1).map(|entry| entry.log_id)));
         }

@@ -202,8 +202,9 @@ impl Node {
         let entered = home.enter();
         let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds, early);
         let reads = start_reads(&raft, &machine, &proposer, &config.clock, &applied);
-        drop(entered);
+        // Raft tells of every entry: on another thread each would be a wake-up.
         watch_fatal(&raft, config.on_fatal);
+        drop(entered);
         let node = Arc::new(Node {
             identity: config.identity,
             raft,
@@ -302,9 +303,9 @@ impl Node {
         self.home.run(work).await
     }
 
-    /// The service for peers, bounded.
-    pub fn peer_service(self: &Arc<Node>) -> RaftServiceServer<PeerService> {
-        RaftServiceServer::new(PeerService { node: Arc::clone(self) })
+    /// The service for peers, bounded. Their streams end once `stopped` is true, or its sender gone.
+    pub fn peer_service(self: &Arc<Node>, stopped: watch::Receiver<bool>) -> RaftServiceServer<PeerService> {
+        RaftServiceServer::new(PeerService { node: Arc::clone(self), stopped })
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
+use super::append_stream::AppendStream;
 use super::identity::Identity;
+use crate::proto::internal as wire;
 use crate::proto::internal::raft_service_client::RaftServiceClient;
 
 /// The largest message between replicas: an append of up to [`super::network::MAX_APPEND_BYTES`] and one entry more.
@@ -15,6 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often a peer is asked whether it is still there, and how long it may take to say so.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Idle streams of appends that are kept for a peer: replication uses one, and reads ask over another whether this replica still leads.
+const MAX_IDLE_STREAMS: usize = 4;
 
 /// Makes a channel to an address that connects when it is first used; `None` for an address that is none.
 type Connect = dyn Fn(&str) -> Option<Channel> + Send + Sync;
@@ -64,6 +70,7 @@ pub(super) struct Peers {
     addresses: Arc<BTreeMap<u64, String>>,
     connector: Connector,
     channels: Arc<Mutex<BTreeMap<u64, Channel>>>,
+    idle_streams: Arc<Mutex<BTreeMap<u64, Vec<AppendStream>>>>,
 }
 
 impl Peers {
@@ -75,6 +82,7 @@ impl Peers {
             addresses: Arc::new(addresses),
             connector,
             channels: Arc::default(),
+            idle_streams: Arc::default(),
         }
     }
 
@@ -98,5 +106,39 @@ impl Peers {
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
         )
+    }
+
+    /// Sends an append to a peer and returns the reply's payload. Whether a stream that was kept still leads to the peer shows when it is used; an append may arrive twice, so it is
+    /// then sent again over a new one.
+    pub(super) async fn append(
+        &self,
+        replica_id: u64,
+        message: wire::AppendEntriesRequest,
+    ) -> Result<Bytes, Status> {
+        if let Some(mut stream) = self.change_idle(replica_id, Vec::pop) {
+            if let Ok(reply) = stream.exchange(message.clone()).await {
+                self.keep(replica_id, stream);
+                return Ok(reply);
+            }
+            // The others go over the same connection.
+            self.change_idle(replica_id, Vec::clear);
+        }
+        let client = self.client(replica_id).ok_or_else(|| Status::internal("a peer has no usable address"))?;
+        let (stream, reply) = AppendStream::open(client, message).await?;
+        self.keep(replica_id, stream);
+        Ok(reply)
+    }
+
+    fn keep(&self, replica_id: u64, stream: AppendStream) {
+        self.change_idle(replica_id, |streams| {
+            if streams.len() < MAX_IDLE_STREAMS {
+                streams.push(stream);
+            }
+        });
+    }
+
+    fn change_idle<T>(&self, replica_id: u64, change: impl FnOnce(&mut Vec<AppendStream>) -> T) -> T {
+        let mut streams = self.idle_streams.lock().unwrap_or_else(PoisonError::into_inner);
+        change(streams.entry(replica_id).or_default())
     }
 }

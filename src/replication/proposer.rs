@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ledger::{Answer, EntryWriter, LogTime};
 use openraft::ServerState;
 use openraft::error::{ClientWriteError, RaftError};
+use openraft::metrics::RaftServerMetrics;
 use openraft::raft::ClientWriteResponse;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -179,7 +180,7 @@ async fn propose(
             distribute(group, Ok(answers));
             continue;
         }
-        let term = raft.metrics().borrow().current_term;
+        let term = raft.server_metrics().borrow().vote.leader_id().term;
         let raft = raft.clone();
         tokio::spawn(async move {
             let result = match written {
@@ -202,10 +203,14 @@ async fn answers_of<E>(
     permit: OwnedSemaphorePermit,
     group: &[Proposal],
 ) -> Result<Vec<Answer>, SubmitError> {
-    let mut metrics = raft.metrics();
+    // Told when leadership changes, not with every entry.
+    let mut metrics = raft.server_metrics();
     // An error means that Raft has stopped.
     let ended = async {
-        let _ = metrics.wait_for(|metrics| metrics.state != ServerState::Leader || metrics.current_term != term).await;
+        let is_over = |metrics: &RaftServerMetrics<u64, openraft::BasicNode>| {
+            metrics.state != ServerState::Leader || metrics.vote.leader_id().term != term
+        };
+        let _ = metrics.wait_for(is_over).await;
     };
     let written = tokio::select! {
         biased;

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use openraft::raft::AppendEntriesRequest;
 use openraft::storage::Snapshot;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::codec::{self, Malformed};
@@ -22,6 +25,8 @@ const MAX_CHUNK_BYTES: usize = 32 * 1024 * 1024;
 #[derive(Clone)]
 pub struct PeerService {
     pub(super) node: Arc<Node>,
+    /// True once the replica is to stop: streams, which end by themselves only when the peer is gone, then end.
+    pub(super) stopped: watch::Receiver<bool>,
 }
 
 fn malformed(error: Malformed) -> Status {
@@ -41,6 +46,23 @@ impl PeerService {
         Err(Status::permission_denied(format!(
             "this replica belongs to cluster {own:?}, the caller to {cluster_id:?}; mend the addresses"
         )))
+    }
+
+    async fn append(&self, message: wire::AppendEntriesRequest) -> Result<wire::AppendEntriesResponse, Status> {
+        self.check_cluster(&message.cluster_id)?;
+        let header: AppendHeader = codec::decode("an append's header", &message.header).map_err(malformed)?;
+        let mut entries = Vec::with_capacity(message.entries.len());
+        for entry in message.entries {
+            entries.push(codec::entry_from_parts(&entry.header, entry.payload).map_err(malformed)?);
+        }
+        let rpc = AppendEntriesRequest {
+            vote: header.vote,
+            prev_log_id: header.previous,
+            entries,
+            leader_commit: header.leader_commit,
+        };
+        let payload = reply(&self.node.raft().append_entries(rpc).await)?;
+        Ok(wire::AppendEntriesResponse { payload })
     }
 
     async fn receive_chunks(&self, stream: &mut Streaming<wire::InstallSnapshotRequest>) -> Result<Sink, Status> {
@@ -95,25 +117,22 @@ async fn on_worker<T: Send + 'static>(
 
 #[tonic::async_trait]
 impl RaftService for PeerService {
+    type AppendEntriesStream = BoxStream<'static, Result<wire::AppendEntriesResponse, Status>>;
+
     async fn append_entries(
         &self,
-        request: Request<wire::AppendEntriesRequest>,
-    ) -> Result<Response<wire::AppendEntriesResponse>, Status> {
-        let message = request.into_inner();
-        self.check_cluster(&message.cluster_id)?;
-        let header: AppendHeader = codec::decode("an append's header", &message.header).map_err(malformed)?;
-        let mut entries = Vec::with_capacity(message.entries.len());
-        for entry in message.entries {
-            entries.push(codec::entry_from_parts(&entry.header, entry.payload).map_err(malformed)?);
-        }
-        let rpc = AppendEntriesRequest {
-            vote: header.vote,
-            prev_log_id: header.previous,
-            entries,
-            leader_commit: header.leader_commit,
+        request: Request<Streaming<wire::AppendEntriesRequest>>,
+    ) -> Result<Response<Self::AppendEntriesStream>, Status> {
+        let (service, mut stopped) = (self.clone(), self.stopped.clone());
+        let stopping = async move {
+            // An error means that the sender is gone, which is a stop as well.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
         };
-        let payload = reply(&self.node.raft().append_entries(rpc).await)?;
-        Ok(Response::new(wire::AppendEntriesResponse { payload }))
+        let replies = request.into_inner().then(move |message| {
+            let service = service.clone();
+            async move { service.append(message?).await }
+        });
+        Ok(Response::new(replies.take_until(Box::pin(stopping)).boxed()))
     }
 
     async fn vote(&self, request: Request<wire::VoteRequest>) -> Result<Response<wire::VoteResponse>, Status> {

@@ -248,7 +248,8 @@ where
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| ServeError::Service(format!("reflection: {error}")))?;
-    let for_peers = node.run_at_home(Server::builder().add_service(node.peer_service()).serve_with_incoming_shutdown(
+    let peer_service = node.peer_service(stopped.clone());
+    let for_peers = node.run_at_home(Server::builder().add_service(peer_service).serve_with_incoming_shutdown(
         peers,
         async move {
             // An error means that the sender is gone, which is a stop as well.

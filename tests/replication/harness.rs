@@ -16,6 +16,7 @@ use folio::store::memory::MemoryEngine;
 use folio::store::{self, Engine, EngineKind, StoreError};
 use ledger::{Answer, Command};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
@@ -58,6 +59,8 @@ struct InMemory {
 struct Running {
     node: Arc<Node>,
     runtime: Runtime,
+    /// Dropped with it, which ends the streams from peers.
+    _serving: watch::Sender<bool>,
     /// False once the replica was ended: what its threads still find out does not count.
     is_alive: Arc<AtomicBool>,
 }
@@ -194,7 +197,8 @@ impl Cluster {
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let node = runtime.block_on(Node::start(config))?;
-        let service = node.peer_service();
+        let (serving, stopped) = watch::channel(false);
+        let service = node.peer_service(stopped);
         runtime.block_on(async {
             // The port was free a moment ago; what had it then may take a moment to let go.
             let end = Instant::now() + PATIENCE;
@@ -211,7 +215,7 @@ impl Cluster {
                 .serve_with_incoming(TcpListenerStream::new(listener));
             tokio::spawn(serving);
         });
-        self.running.insert(id, Running { node, runtime, is_alive });
+        self.running.insert(id, Running { node, runtime, _serving: serving, is_alive });
         Ok(())
     }
 
@@ -235,7 +239,7 @@ impl Cluster {
     }
 
     fn end(&mut self, id: u64) {
-        let Running { node, runtime, is_alive } = self.running.remove(&id).expect("a replica that runs");
+        let Running { node, runtime, is_alive, ..  } = self.running.remove(&id).expect("a replica that runs");
         is_alive.store(false, Ordering::Relaxed);
         runtime.shutdown_timeout(PATIENCE);
         drop(node);

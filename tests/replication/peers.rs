@@ -50,7 +50,11 @@ fn another_clusters_replicas_are_refused_whatever_they_ask() {
         vec![
             client.vote(VoteRequest { cluster_id: other(), ..Default::default() }).await.unwrap_err(),
             client
-                .append_entries(AppendEntriesRequest { cluster_id: other(), ..Default::default() })
+                .append_entries(tokio_stream::iter([AppendEntriesRequest { cluster_id: other(), ..Default::default() }]))
+                .await
+                .unwrap()
+                .into_inner()
+                .message()
                 .await
                 .unwrap_err(),
             client.read_index(ReadIndexRequest { cluster_id: other() }).await.unwrap_err(),
