@@ -14,6 +14,7 @@ use openraft::{AnyError, ErrorSubject, ErrorVerb, OptionalSend, RaftLogReader, S
 use tokio::sync::watch;
 
 use super::codec::{self, Malformed};
+use super::leader_sync::{Beside, LeaderSync};
 use super::network::MAX_APPEND_BYTES;
 use super::tail::Tail;
 use super::worker::Worker;
@@ -59,6 +60,10 @@ pub(super) struct BookPoint {
 struct State {
     purged: Option<LogId>,
     last: Option<LogId>,
+    vote: Option<Vote>,
+    committed: Option<LogId>,
+    /// Whether the log holds `committed`.
+    is_committed_written: bool,
 }
 
 struct Inner {
@@ -68,6 +73,8 @@ struct Inner {
     state: Mutex<State>,
     tail: Mutex<Tail>,
     worker: Worker,
+    /// `None` where every append is synced before it is done.
+    leader_sync: Option<LeaderSync>,
     /// Up to which index the book has applied.
     applied: watch::Receiver<u64>,
 }
@@ -100,24 +107,50 @@ fn failed(verb: ErrorVerb, error: impl std::error::Error + 'static) -> StorageEr
 }
 
 impl LogStore {
-    /// Opens the log of an engine and checks it. `applied` tells up to which index the book has applied.
+    /// Opens the log of an engine and checks it. `applied` tells up to which index the book has applied. With `beside`, what this replica appends as the leader is synced while its
+    /// followers append it.
     pub(super) fn open(
         engine: Arc<dyn Engine>,
         worker: Worker,
         book: BookPoint,
         applied: watch::Receiver<u64>,
+        beside: Option<Beside>,
     ) -> Result<LogStore, LogOpenError> {
         let entries = space(engine.as_ref(), "entries")?;
         let records = space(engine.as_ref(), "records")?;
-        let inner =
-            Inner { engine, entries, records, state: Mutex::default(), tail: Mutex::default(), worker, applied };
+        let (state, tail) = (Mutex::default(), Mutex::default());
+        let mut inner = Inner { engine, entries, records, state, tail, worker, leader_sync: None, applied };
         let purged: Option<LogId> = inner.record(PURGED, "the purged log id")?;
         let last = inner.check_entries(purged)?;
         let committed: Option<LogId> = inner.record(COMMITTED, "the committed log id")?;
         check_beginning(purged, book)?;
         check_end(last.or(purged), committed, book)?;
-        *guard(&inner.state) = State { purged, last };
+        let mut vote: Option<Vote> = inner.record(VOTE, "the vote")?;
+        if let Some(beside) = beside {
+            forget_leadership(&mut vote, beside.own_id);
+            let end = last.or(purged).map_or(0, |log_id| log_id.index);
+            inner.leader_sync = Some(LeaderSync::new(beside, Arc::clone(&inner.engine), end));
+        }
+        *guard(&inner.state) = State { purged, last, vote, committed, is_committed_written: true };
         Ok(LogStore { inner: Arc::new(inner) })
+    }
+}
+
+/// openraft would have a replica that led take up its term again. But entries of that term which it sent to followers may not have reached its own disk, and it must never
+/// give their places to others. So it has the vote of one who asked to lead, and leads again in a later term only.
+fn forget_leadership(vote: &mut Option<Vote>, own_id: u64) {
+    if let Some(vote) = vote.as_mut().filter(|vote| vote.leader_id().node_id == own_id) {
+        vote.committed = false;
+    }
+}
+
+impl LogStore {
+    /// Watches the index up to which the log is synced: always all of it, unless the leader syncs beside its followers.
+    pub(super) fn synced(&self) -> watch::Receiver<u64> {
+        match &self.inner.leader_sync {
+            Some(sync) => sync.synced(),
+            None => watch::channel(u64::MAX).1,
+        }
     }
 }
 
@@ -198,25 +231,45 @@ impl Inner {
         Ok(last)
     }
 
-    fn append(&self, entries: &[Entry]) -> Result<(), LogOpenError> {
+    /// Writes entries, and with them what was committed before: after a crash that only spares some replaying.
+    fn write(&self, entries: &[Entry], committed: Option<LogId>) -> Result<(), LogOpenError> {
         let mut batch = Batch::new();
+        if let Some(committed) = committed {
+            batch.put(self.records, COMMITTED, &codec::encode(&committed)?);
+        }
         for entry in entries {
             let (header, payload) = codec::entry_parts(entry)?;
             batch.put_with(self.entries, &key(entry.log_id.index), |buffer| {
                 codec::write_entry(&header, &payload, buffer);
             });
         }
-        self.engine.write(&batch)?;
-        Ok(self.engine.sync()?)
+        Ok(self.engine.write(&batch)?)
     }
 
-    fn put_record<T: serde::Serialize>(&self, key: &[u8], value: &T, is_synced: bool) -> Result<(), LogOpenError> {
-        let mut batch = Batch::new();
-        batch.put(self.records, key, &codec::encode(value)?);
-        self.engine.write(&batch)?;
-        if is_synced {
-            self.engine.sync()?;
+    /// Writes entries, and syncs them before it returns unless the leader's sync takes place beside its followers.
+    fn append(&self, entries: &[Entry], committed: Option<LogId>, vote: Option<Vote>) -> Result<(), LogOpenError> {
+        self.write(entries, committed)?;
+        let Some(sync) = &self.leader_sync else { return Ok(self.engine.sync()?) };
+        let Some(last) = entries.last().map(|entry| entry.log_id.index) else { return Ok(()) };
+        // Nobody but the leader of a term makes entries of it, and nobody sends him any while he leads.
+        let is_leading = |vote: Vote| {
+            let is_of_term = |entry: &Entry| entry.log_id.leader_id == *vote.leader_id();
+            vote.is_committed() && vote.leader_id().node_id == sync.own_id() && entries.iter().all(is_of_term)
+        };
+        if vote.is_some_and(is_leading) {
+            return sync.is_written(last).map_err(|ended| LogOpenError::Malformed(ended.to_string()));
         }
+        self.engine.sync()?;
+        sync.is_synced(last);
+        Ok(())
+    }
+
+    fn save_vote(&self, vote: &Vote) -> Result<(), LogOpenError> {
+        let mut batch = Batch::new();
+        batch.put(self.records, VOTE, &codec::encode(vote)?);
+        self.engine.write(&batch)?;
+        self.engine.sync()?;
+        guard(&self.state).vote = Some(*vote);
         Ok(())
     }
 
@@ -262,6 +315,17 @@ impl LogStore {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(failed(verb, error)),
             Err(ended) => Err(failed(verb, ended)),
+        }
+    }
+
+    /// Waits until nothing that was appended is still to be synced.
+    async fn settle(&self) -> Result<(), StorageError> {
+        let last = guard(&self.inner.state).last.map_or(0, |log_id| log_id.index);
+        match &self.inner.leader_sync {
+            Some(sync) => {
+                LeaderSync::wait(&sync.synced(), last).await.map_err(|ended| failed(ErrorVerb::Write, ended))
+            }
+            None => Ok(()),
         }
     }
 
@@ -329,28 +393,24 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
         let vote = *vote;
-        self.run(ErrorVerb::Write, move |inner| inner.put_record(VOTE, &vote, true)).await
+        self.run(ErrorVerb::Write, move |inner| inner.save_vote(&vote)).await
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
-        self.run(ErrorVerb::Read, |inner| inner.record(VOTE, "the vote")).await
+        Ok(guard(&self.inner.state).vote)
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
-        // Written in order behind what was appended and not waited for: after a crash it only spares some replaying, and a
-        // failure of the disk shows in the next append.
-        let Some(committed) = committed else { return Ok(()) };
-        let inner = Arc::clone(&self.inner);
-        let write = move || {
-            if let Err(error) = inner.put_record(COMMITTED, &committed, false) {
-                tracing::error!(%error, "the committed index was not written");
-            }
-        };
-        self.inner.worker.give(write).map_err(|ended| failed(ErrorVerb::Write, ended))
+        // Written with the next append, behind the entries that it speaks of.
+        if committed.is_some() {
+            let mut state = guard(&self.inner.state);
+            (state.committed, state.is_committed_written) = (committed, false);
+        }
+        Ok(())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
-        self.run(ErrorVerb::Read, |inner| inner.record(COMMITTED, "the committed log id")).await
+        Ok(guard(&self.inner.state).committed)
     }
 
     async fn append<I>(&mut self, entries: I, callback: LogFlushed<TypeConfig>) -> Result<(), StorageError>
@@ -359,6 +419,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
+        let (committed, vote);
         {
             let mut tail = guard(&self.inner.tail);
             let mut state = guard(&self.inner.state);
@@ -366,23 +427,34 @@ impl RaftLogStorage<TypeConfig> for LogStore {
                 state.last = Some(entry.log_id);
                 tail.push(entry.clone());
             }
+            committed = if state.is_committed_written { None } else { state.committed };
+            state.is_committed_written = true;
+            vote = state.vote;
         }
         let inner = Arc::clone(&self.inner);
         let append = move || {
-            let result = inner.append(&entries).map_err(std::io::Error::other);
+            let result = inner.append(&entries, committed, vote).map_err(std::io::Error::other);
             callback.log_io_completed(result);
         };
         self.inner.worker.give(append).map_err(|ended| failed(ErrorVerb::Write, ended))
     }
 
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        self.settle().await?;
         guard(&self.inner.tail).truncate_from(log_id.index);
         let before = match log_id.index.checked_sub(1) {
             Some(index) => self.try_get_log_entries(index..log_id.index).await?.pop().map(|entry| entry.log_id),
             None => None,
         };
         guard(&self.inner.state).last = before;
-        self.run(ErrorVerb::Write, move |inner| inner.delete(log_id.index..u64::MAX, None)).await
+        let delete = move |inner: &Inner| {
+            inner.delete(log_id.index..u64::MAX, None)?;
+            if let Some(sync) = &inner.leader_sync {
+                sync.is_synced(log_id.index.saturating_sub(1));
+            }
+            Ok(())
+        };
+        self.run(ErrorVerb::Write, delete).await
     }
 
     /// openraft asks for the purge while the snapshot that it relies on may still be in the hands of the state machine. Entries go only once the
@@ -399,6 +471,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
                 state.last = None;
             }
         }
-        self.run(ErrorVerb::Write, move |inner| inner.delete(first..log_id.index + 1, Some(log_id))).await
+        let delete = move |inner: &Inner| {
+            inner.delete(first..log_id.index + 1, Some(log_id))?;
+            // An installed snapshot may reach beyond what the log had.
+            if let Some(sync) = inner.leader_sync.as_ref().filter(|sync| *sync.synced().borrow() < log_id.index) {
+                sync.is_synced(log_id.index);
+            }
+            Ok(())
+        };
+        self.run(ErrorVerb::Write, delete).await
     }
 }

@@ -10,6 +10,7 @@ mod append_stream;
 mod codec;
 mod home;
 pub mod identity;
+mod leader_sync;
 mod log;
 mod network;
 mod node;

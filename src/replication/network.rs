@@ -12,9 +12,11 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotRespon
 use openraft::storage::Snapshot;
 use openraft::{AnyError, BasicNode, OptionalSend, RaftNetwork, RaftNetworkFactory};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tonic::{Code, Request, Status};
 
 use super::codec::{self, Malformed};
+use super::leader_sync::LeaderSync;
 use super::peers::Peers;
 use super::state_machine::SnapshotData;
 use super::worker::Threads;
@@ -49,13 +51,15 @@ pub(super) struct SnapshotHeader {
 pub(super) struct Network {
     pub(super) peers: Peers,
     pub(super) threads: Threads,
+    /// Up to which index the log of this replica is synced: followers are told of no commit beyond.
+    pub(super) synced: watch::Receiver<u64>,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, _node: &BasicNode) -> Peer {
-        Peer { target, peers: self.peers.clone(), threads: self.threads }
+        Peer { target, peers: self.peers.clone(), threads: self.threads, synced: self.synced.clone() }
     }
 }
 
@@ -65,6 +69,7 @@ pub(super) struct Peer {
     target: u64,
     peers: Peers,
     threads: Threads,
+    synced: watch::Receiver<u64>,
 }
 
 type Call<T, E = RaftError<u64>> = Result<T, RPCError<u64, BasicNode, E>>;
@@ -131,7 +136,13 @@ impl RaftNetwork<TypeConfig> for Peer {
             entries,
         };
         // The future of a call is dropped at its deadline, whatever the transport does.
-        let call = self.peers.append(self.target, message);
+        let call = async {
+            if let Some(commit) = rpc.leader_commit {
+                let synced = LeaderSync::wait(&self.synced, commit.index).await;
+                synced.map_err(|ended| Status::unavailable(ended.to_string()))?;
+            }
+            self.peers.append(self.target, message).await
+        };
         let reply = match tokio::time::timeout(option.hard_ttl(), call).await {
             Ok(reply) => reply.map_err(|status| call_error(&status))?,
             Err(elapsed) => return Err(RPCError::Network(network_error(elapsed))),

@@ -14,6 +14,7 @@ use tonic::metadata::MetadataMap;
 
 use super::home::Home;
 use super::identity::{Identity, IdentityError, Member};
+use super::leader_sync::Beside;
 use super::log::{BookPoint, LogOpenError, LogStore};
 use super::network::Network;
 use super::peers::{Connector, MAX_MESSAGE_BYTES, Peers};
@@ -174,6 +175,19 @@ fn raft_config(config: &NodeConfig) -> Result<Arc<Config>, NodeError> {
     raft.validate().map(Arc::new).map_err(|error| NodeError::Raft(error.to_string()))
 }
 
+/// A replica that is alone has nobody to sync beside: for it, handing the sync to another thread would only take longer.
+fn leader_sync(config: &NodeConfig) -> Result<Option<Beside>, NodeError> {
+    if config.identity.members.len() < 2 {
+        return Ok(None);
+    }
+    Ok(Some(Beside {
+        own_id: config.identity.replica_id,
+        threads: config.threads,
+        worker: Worker::start(config.threads, "folio-log")?,
+        on_fatal: Arc::clone(&config.on_fatal),
+    }))
+}
+
 impl Node {
     /// Starts a replica on its own data.
     ///
@@ -185,17 +199,19 @@ impl Node {
         let point = BookPoint { applied_index: meta.index, installed_index: meta.installed_index };
         let (applied_sender, applied) = watch::channel(meta.index);
         let home = Home::start(config.threads)?;
-        let log = LogStore::open(Arc::clone(&config.log_engine), Worker::inline(), point, applied.clone())?;
+        let beside = leader_sync(&config)?;
+        let log = LogStore::open(Arc::clone(&config.log_engine), Worker::inline(), point, applied.clone(), beside)?;
         let machine = StateMachine {
             book: Arc::clone(&config.book),
             worker: Worker::start(config.threads, "folio-apply")?,
             applied: applied_sender,
+            synced: log.synced(),
             on_fatal: Arc::clone(&config.on_fatal),
         };
         let peers = Peers::new(&config.identity, config.connector.clone());
         // Connections of their own, for they live where they are first used.
         let to_peers = Peers::new(&config.identity, config.connector.clone());
-        let network = Network { peers: to_peers, threads: config.threads };
+        let network = Network { peers: to_peers, threads: config.threads, synced: log.synced() };
         let starting = Raft::new(config.identity.replica_id, raft_config, network, log, machine.clone());
         let raft = home.run(starting).await?.map_err(|error| NodeError::Raft(error.to_string()))?;
         let early = early_answers(&config.book);

@@ -8,6 +8,7 @@ use openraft::{AnyError, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, Ra
 use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::codec;
+use super::leader_sync::LeaderSync;
 use super::worker::Worker;
 use openraft::BasicNode;
 
@@ -46,6 +47,8 @@ pub(super) struct StateMachine {
     pub(super) book: Arc<Book>,
     pub(super) worker: Worker,
     pub(super) applied: watch::Sender<u64>,
+    /// Up to which index the log of this replica is synced: nothing else is applied, or answered.
+    pub(super) synced: watch::Receiver<u64>,
     pub(super) on_fatal: OnFatal,
 }
 
@@ -179,6 +182,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
+        if let Some(last) = entries.last() {
+            let synced = LeaderSync::wait(&self.synced, last.log_id.index).await;
+            synced.map_err(|ended| failed(ErrorVerb::Write, ended))?;
+        }
         let applied = self.applied.clone();
         let bytes: usize = entries.iter().map(codec::entry_bytes).sum();
         // Little work is done here and now: handing it over would take longer.

@@ -1,6 +1,7 @@
 //! Tests of what openraft asks of a store: the log over each of its engines, and openraft's own suite for log and state machine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod leader_sync;
 mod log;
 mod suite;
 
@@ -82,7 +83,7 @@ impl Subject {
 
     fn open(&self) -> Result<LogStore, LogOpenError> {
         let worker = Worker::start(Threads::Own, "log-test").unwrap();
-        LogStore::open(self.engine(), worker, self.book, self.applied.subscribe())
+        LogStore::open(self.engine(), worker, self.book, self.applied.subscribe(), None)
     }
 
     /// Closes log and engine and opens them again, as a restart of the process does.

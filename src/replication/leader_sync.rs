@@ -1,0 +1,127 @@
+//! The sync of what a leader appended to its own log, beside what its followers do: Raft lets a leader send its entries before it has synced them, as long as nobody counts it among
+//! those that hold an entry before it has (Ongaro, "Consensus: Bridging Theory and Practice", section 10.2.1).
+//!
+//! openraft counts a leader as soon as its log says that an append is done, which is said here before the sync. So three things wait for it: what is applied, and answered, on the
+//! leader; how far it tells its followers that the log is committed; and the leader's own view of what was committed, once written down. And a replica that led never takes up the
+//! same term again after a restart, for the entries that it had not synced may be gone, while a follower holds them.
+//! See `docs/decisions/0019-why-the-leader-syncs-beside-its-followers.md`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::state_machine::OnFatal;
+use super::worker::{Ended, Threads, Worker};
+use crate::store::Engine;
+
+/// How long a sync takes in simulation.
+const SIMULATED_SYNC: Duration = Duration::from_millis(1);
+
+/// How far the log is written, and how far synced.
+#[derive(Debug, Clone, Copy, Default)]
+struct Written {
+    /// The last index written.
+    last: u64,
+    has_failed: bool,
+}
+
+/// What it takes to sync beside the followers.
+pub(super) struct Beside {
+    /// This replica, whose own entries are meant.
+    pub(super) own_id: u64,
+    /// Where jobs run.
+    pub(super) threads: Threads,
+    /// The thread that syncs.
+    pub(super) worker: Worker,
+    /// Told when a sync failed.
+    pub(super) on_fatal: OnFatal,
+}
+
+/// Who syncs the leader's entries, and how far that is.
+#[derive(Clone)]
+pub(super) struct LeaderSync {
+    own_id: u64,
+    threads: Threads,
+    worker: Worker,
+    engine: Arc<dyn Engine>,
+    written: Arc<Mutex<Written>>,
+    synced: Arc<watch::Sender<u64>>,
+    on_fatal: OnFatal,
+}
+
+impl LeaderSync {
+    /// For the log in `engine`, which is synced up to `last`.
+    pub(super) fn new(beside: Beside, engine: Arc<dyn Engine>, last: u64) -> LeaderSync {
+        let Beside { own_id, threads, worker, on_fatal } = beside;
+        let written = Arc::new(Mutex::new(Written { last, has_failed: false }));
+        LeaderSync { own_id, threads, worker, engine, written, synced: Arc::new(watch::channel(last).0), on_fatal }
+    }
+
+    /// Whose entries are synced here.
+    pub(super) fn own_id(&self) -> u64 {
+        self.own_id
+    }
+
+    /// Watches the index up to which the log is synced.
+    pub(super) fn synced(&self) -> watch::Receiver<u64> {
+        self.synced.subscribe()
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Written) -> T) -> T {
+        change(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The log now ends at `last` and all of it is synced. If it is shorter than it was, nothing may be under way.
+    pub(super) fn is_synced(&self, last: u64) {
+        self.change(|written| written.last = last);
+        self.synced.send_replace(last);
+    }
+
+    /// All up to `last` is written, and to be synced.
+    pub(super) fn is_written(&self, last: u64) -> Result<(), Ended> {
+        self.change(|written| written.last = last);
+        let own = self.clone();
+        match self.threads {
+            Threads::Own => self.worker.give(move || own.sync(last)),
+            Threads::Inline => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(SIMULATED_SYNC).await;
+                    own.sync(last);
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Syncs what is written by now, unless what was written up to `wanted` has been synced with something else.
+    fn sync(&self, wanted: u64) {
+        let Written { last, has_failed } = self.change(|written| *written);
+        if has_failed || *self.synced.borrow() >= wanted {
+            return;
+        }
+        match self.engine.sync() {
+            // Whoever synced more meanwhile has said so.
+            Ok(()) => {
+                self.synced.send_if_modified(|synced| {
+                    let is_more = *synced < last;
+                    *synced = (*synced).max(last);
+                    is_more
+                });
+            }
+            Err(error) => {
+                // What a failed sync left on the disk is unknown: nothing counts as synced any more.
+                self.change(|written| written.has_failed = true);
+                (self.on_fatal)(format!("the log was not synced: {error}"));
+            }
+        }
+    }
+
+    /// Waits until the log is synced up to `index`.
+    pub(super) async fn wait(synced: &watch::Receiver<u64>, index: u64) -> Result<(), Ended> {
+        if *synced.borrow() >= index {
+            return Ok(());
+        }
+        synced.clone().wait_for(|synced| *synced >= index).await.map(|_| ()).map_err(|_| Ended)
+    }
+}
