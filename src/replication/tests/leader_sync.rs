@@ -84,7 +84,7 @@ async fn last(log: &mut LogStore) -> Option<LogId> {
     log.get_log_state().await.unwrap().last_log_id
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_leaders_entries_count_as_synced_only_after_their_sync() {
     let engine = Counted::over(&Arc::new(MemoryEngine::new()));
     let (mut log, _) = open(Arc::<Counted>::clone(&engine));
@@ -98,7 +98,7 @@ async fn a_leaders_entries_count_as_synced_only_after_their_sync() {
     assert_eq!(engine.syncs.load(Ordering::SeqCst), before + 1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_power_cut_before_the_sync_takes_the_leaders_entries_and_its_leadership() {
     let engine = Arc::new(MemoryEngine::new());
     let (mut log, _) = open(Arc::<MemoryEngine>::clone(&engine));
@@ -115,7 +115,7 @@ async fn a_power_cut_before_the_sync_takes_the_leaders_entries_and_its_leadershi
     assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new(1, OWN)), "it would lead again in the same term");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_follower_syncs_before_it_says_that_it_has_an_entry() {
     let engine = Arc::new(MemoryEngine::new());
     let (mut log, _) = open(Arc::<MemoryEngine>::clone(&engine));
@@ -132,12 +132,11 @@ async fn a_follower_syncs_before_it_says_that_it_has_an_entry() {
         let id = entry.log_id;
         log.blocking_append([entry]).await.unwrap();
         assert_eq!(*log.synced().borrow(), id.index, "{vote}");
-        let (mut after, _) = open(Arc::new(engine.crash(0)));
-        assert_eq!(last(&mut after).await, Some(id), "{vote}: an acknowledged entry is missing");
+        assert_eq!(engine.unsynced(), 0, "{vote}: a power cut would take an acknowledged entry");
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn what_is_cut_off_is_synced_first_and_then_counts_no_more() {
     let (mut log, _) = open(Arc::new(MemoryEngine::new()));
     log.save_vote(&Vote::new_committed(1, OWN)).await.unwrap();
@@ -149,7 +148,7 @@ async fn what_is_cut_off_is_synced_first_and_then_counts_no_more() {
     assert_eq!(*log.synced().borrow(), 3);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_snapshot_beyond_the_log_counts_as_synced() {
     let (mut log, _) = open(Arc::new(MemoryEngine::new()));
     log.blocking_append((0..5).map(|index| entry(1, OTHER, index))).await.unwrap();
@@ -157,17 +156,17 @@ async fn a_snapshot_beyond_the_log_counts_as_synced() {
     assert_eq!(*log.synced().borrow(), 40);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn after_a_failed_sync_nothing_counts_as_synced_any_more() {
     let engine = Counted::over(&Arc::new(MemoryEngine::new()));
     let (mut log, reasons) = open(Arc::<Counted>::clone(&engine));
     log.save_vote(&Vote::new_committed(1, OWN)).await.unwrap();
     *engine.refuses.lock().unwrap() = true;
     log.blocking_append([entry(1, OWN, 0), entry(1, OWN, 1)]).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
     *engine.refuses.lock().unwrap() = false;
     log.blocking_append([entry(1, OWN, 2)]).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(*log.synced().borrow(), 0);
     let reasons = reasons.lock().unwrap();
     assert!(reasons.len() == 1 && reasons[0].contains("the log was not synced"), "{reasons:?}");
