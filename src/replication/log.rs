@@ -322,9 +322,7 @@ impl LogStore {
     async fn settle(&self) -> Result<(), StorageError> {
         let last = guard(&self.inner.state).last.map_or(0, |log_id| log_id.index);
         match &self.inner.leader_sync {
-            Some(sync) => {
-                LeaderSync::wait(&sync.synced(), last).await.map_err(|ended| failed(ErrorVerb::Write, ended))
-            }
+            Some(sync) => LeaderSync::wait(&sync.synced(), last).await.map_err(|ended| failed(ErrorVerb::Write, ended)),
             None => Ok(()),
         }
     }

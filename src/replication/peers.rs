@@ -110,11 +110,7 @@ impl Peers {
 
     /// Sends an append to a peer and returns the reply's payload. Whether a stream that was kept still leads to the peer shows when it is used; an append may arrive twice, so it is
     /// then sent again over a new one.
-    pub(super) async fn append(
-        &self,
-        replica_id: u64,
-        message: wire::AppendEntriesRequest,
-    ) -> Result<Bytes, Status> {
+    pub(super) async fn append(&self, replica_id: u64, message: wire::AppendEntriesRequest) -> Result<Bytes, Status> {
         if let Some(mut stream) = self.change_idle(replica_id, Vec::pop) {
             if let Ok(reply) = stream.exchange(message.clone()).await {
                 self.keep(replica_id, stream);

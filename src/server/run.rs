@@ -249,13 +249,11 @@ where
         .build_v1()
         .map_err(|error| ServeError::Service(format!("reflection: {error}")))?;
     let peer_service = node.peer_service(stopped.clone());
-    let for_peers = node.run_at_home(Server::builder().add_service(peer_service).serve_with_incoming_shutdown(
-        peers,
-        async move {
+    let for_peers =
+        node.run_at_home(Server::builder().add_service(peer_service).serve_with_incoming_shutdown(peers, async move {
             // An error means that the sender is gone, which is a stop as well.
             let _ = stopped.wait_for(|stopped| *stopped).await;
-        },
-    ));
+        }));
     let for_peers =
         async { for_peers.await.map_err(|error| ServeError::Service(error.to_string()))?.map_err(ServeError::from) };
     let for_clients = Server::builder()

@@ -239,7 +239,7 @@ impl Cluster {
     }
 
     fn end(&mut self, id: u64) {
-        let Running { node, runtime, is_alive, ..  } = self.running.remove(&id).expect("a replica that runs");
+        let Running { node, runtime, is_alive, .. } = self.running.remove(&id).expect("a replica that runs");
         is_alive.store(false, Ordering::Relaxed);
         runtime.shutdown_timeout(PATIENCE);
         drop(node);

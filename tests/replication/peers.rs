@@ -50,7 +50,10 @@ fn another_clusters_replicas_are_refused_whatever_they_ask() {
         vec![
             client.vote(VoteRequest { cluster_id: other(), ..Default::default() }).await.unwrap_err(),
             client
-                .append_entries(tokio_stream::iter([AppendEntriesRequest { cluster_id: other(), ..Default::default() }]))
+                .append_entries(tokio_stream::iter([AppendEntriesRequest {
+                    cluster_id: other(),
+                    ..Default::default()
+                }]))
                 .await
                 .unwrap()
                 .into_inner()
