@@ -21,6 +21,9 @@ use super::view::BookView;
 use super::writer::{self, Beside};
 use super::{Book, BookError, BookResult, Hot};
 
+/// From how many bytes on an entry's changes lie in the room of the one before: some thousand commands. The changes of smaller ones fit what the allocator has at hand.
+const LARGE_ENTRY_BYTES: usize = 64 * 1024;
+
 /// What a committed log entry carries.
 #[derive(Debug, Clone)]
 pub enum Payload<'a> {
@@ -73,7 +76,7 @@ impl Book {
     pub fn preview(&self, bytes: &[u8]) -> Option<Vec<Answer>> {
         let hot = self.hot();
         let entry = EncodedEntry::read(bytes).ok()?;
-        self.decide(&hot, hot.meta.index + 1, &entry).ok().map(|applied| applied.answers)
+        self.decide(&hot, Changes::default(), hot.meta.index + 1, &entry).ok().map(|applied| applied.answers)
     }
 
     fn write_meta(&self, hot: &mut Hot, index: u64, log_id: Vec<u8>, membership: Option<Vec<u8>>) -> BookResult<()> {
@@ -83,8 +86,8 @@ impl Book {
         if membership.is_some() {
             meta.membership = membership;
         }
-        let changes = Changes { head: meta.head, ..Changes::default() };
-        self.write(hot, changes, meta)
+        let mut changes = Changes { head: meta.head, ..Changes::default() };
+        self.write(hot, &mut changes, meta)
     }
 
     fn apply_commands(&self, hot: &mut Hot, index: u64, log_id: &[u8], bytes: &[u8]) -> BookResult<Vec<Answer>> {
@@ -93,20 +96,26 @@ impl Book {
             entry.stamp = LogTime(clock());
         }
         loop {
-            let applied = self.decide(hot, index, &entry)?;
+            let is_large = bytes.len() >= LARGE_ENTRY_BYTES;
+            let room = if is_large { std::mem::take(&mut hot.room) } else { Changes::default() };
+            let mut applied = self.decide(hot, room, index, &entry)?;
             let mut meta = hot.meta.clone();
             if applied.finished {
                 meta.index = index;
                 meta.applied = Some(log_id.to_vec());
             }
-            self.write(hot, applied.changes, meta)?;
+            self.write(hot, &mut applied.changes, meta)?;
+            if is_large {
+                hot.room = applied.changes;
+                hot.room.clear();
+            }
             if applied.finished {
                 return Ok(applied.answers);
             }
         }
     }
 
-    fn decide(&self, hot: &Hot, index: u64, entry: &EncodedEntry<'_>) -> BookResult<Applied> {
+    fn decide(&self, hot: &Hot, room: Changes, index: u64, entry: &EncodedEntry<'_>) -> BookResult<Applied> {
         let view = self.view()?;
         let records = HotRecords {
             head: hot.meta.head,
@@ -118,7 +127,7 @@ impl Book {
             place: Cell::new(0),
             block: RefCell::default(),
         };
-        ledger::apply_encoded(&records, index, entry).map_err(|stop| match stop {
+        ledger::apply_encoded_within(room, &records, index, entry).map_err(|stop| match stop {
             Stop::Records(error) => error,
             Stop::Undecodable(error) => undecodable(index, &error),
             Stop::UnknownRules { .. } => BookError::Entry { index, detail: stop.to_string() },
@@ -127,15 +136,15 @@ impl Book {
     }
 
     /// Takes changes over into memory, where views that are open do not see them, writes them in one batch, and opens the view that shows them.
-    fn write(&self, hot: &mut Hot, mut changes: Changes, mut meta: Meta) -> BookResult<()> {
-        let kept = writer::kept(&mut changes);
-        let changed = writer::absorb_accounts(hot, &changes)?;
-        let ended = end_holds(&mut hot.holds, &changes);
+    fn write(&self, hot: &mut Hot, changes: &mut Changes, mut meta: Meta) -> BookResult<()> {
+        let kept = writer::kept(changes);
+        let changed = writer::absorb_accounts(hot, changes)?;
+        let ended = end_holds(&mut hot.holds, changes);
         let mut batch = std::mem::take(&mut hot.batch);
         batch.clear();
         let first_kept = meta.kept + 1;
         let beside = Beside { kept: &kept, accounts: &changed, ended: &ended };
-        writer::write(&mut batch, hot, &changes, &beside, &mut meta)?;
+        writer::write(&mut batch, hot, changes, &beside, &mut meta)?;
         let upkeep_view = self.view()?;
         hot.indexes.add(&upkeep_view, &hot.spaces, &changes.journal, (first_kept, &kept), &meta, &mut batch)?;
         writer::write_meta(&mut batch, &hot.spaces, &meta);
@@ -145,7 +154,7 @@ impl Book {
             hot.batch = batch;
         }
         hot.meta = meta;
-        self.add_names(hot, &mut changes)?;
+        self.add_names(hot, changes)?;
         begin_holds(&mut hot.holds, changes)?;
         self.publish(hot)
     }
@@ -196,7 +205,7 @@ fn end_holds(holds: &mut Holds, changes: &Changes) -> Vec<JournalSequence> {
 }
 
 /// Begins the reservations that are open after changes.
-fn begin_holds(holds: &mut Holds, changes: Changes) -> BookResult<()> {
+fn begin_holds(holds: &mut Holds, changes: &mut Changes) -> BookResult<()> {
     let mut begun: Vec<JournalSequence> = Vec::new();
     for record in changes.transactions.values() {
         match record.state {
@@ -208,7 +217,7 @@ fn begin_holds(holds: &mut Holds, changes: Changes) -> BookResult<()> {
         return Ok(());
     }
     begun.sort_unstable();
-    for record in changes.journal {
+    for record in changes.journal.drain(..) {
         if begun.binary_search(&record.sequence).is_ok() {
             holds.begin(record, false)?;
         }
@@ -320,7 +329,7 @@ impl Records for HotRecords<'_> {
 
     fn transaction(&self, id: &TransactionId) -> BookResult<Option<TransactionRecord>> {
         match self.holds.transaction(id) {
-            Some(record) => Ok(Some(record.clone())),
+            Some(record) => Ok(Some(record)),
             None if self.is_free(id.as_bytes()) => Ok(None),
             None => self.view.transaction_by(id, |sequence| self.known_journal(sequence)),
         }

@@ -27,7 +27,7 @@ pub use applier::{Committed, Payload};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use ledger::{JournalRecord, LogTime};
+use ledger::{Changes, JournalRecord, LogTime};
 
 use crate::store::{Batch, Engine, SpaceId, StoreError, View};
 use accounts::{Accounts, Pages};
@@ -155,6 +155,8 @@ struct Hot {
     unsynced_bytes: usize,
     /// The batch before, for its buffers.
     batch: Batch,
+    /// The changes of the last large entry, emptied, for their room.
+    room: Changes,
 }
 
 /// The book of one replica.
@@ -309,7 +311,18 @@ fn load(
     let loaded = replay::load(&unread, &indexes, &bounds)?;
     let replay::Loaded { accounts, pages, holds, directory: names } = loaded;
     *directory.write().unwrap_or_else(PoisonError::into_inner) = names;
-    let hot = Hot { accounts, pages, holds, indexes, meta, spaces, bounds, unsynced_bytes: 0, batch: Batch::new() };
+    let hot = Hot {
+        accounts,
+        pages,
+        holds,
+        indexes,
+        meta,
+        spaces,
+        bounds,
+        unsynced_bytes: 0,
+        batch: Batch::new(),
+        room: Changes::default(),
+    };
     let view = view_of(engine, directory, &hot)?;
     Ok((hot, view))
 }

@@ -12,7 +12,7 @@ use crate::store::Batch;
 /// The answers of an entry that are kept whole, in the order in which they were decided.
 pub(super) fn kept(changes: &mut Changes) -> Vec<KeptRecord> {
     let mut kept = Vec::new();
-    for (request, record) in std::mem::take(&mut changes.requests) {
+    for (request, record) in changes.requests.drain() {
         match record.body {
             RequestBody::Booked(_) => {}
             RequestBody::Kept(_) => kept.push(KeptRecord { request, record }),

@@ -16,7 +16,7 @@ use crate::journal::JournalSequence;
 use crate::limits::{MAX_BATCH_COMMANDS, MAX_EXPIRIES_PER_STEP, RULES_VERSION};
 use crate::ops;
 use crate::outcome::{Accepted, Answer, Outcome, Point, Rejection};
-use crate::records::{Applied, Kept, Records, RequestBody, RequestRecord, Stop};
+use crate::records::{Applied, Changes, Kept, Records, RequestBody, RequestRecord, Stop};
 use crate::shape;
 use crate::time::{Interval, LogTime};
 use crate::transaction::TransactionState;
@@ -100,6 +100,13 @@ struct Encoded<'b> {
     commands: Vec<Command>,
 }
 
+impl<'b> Encoded<'b> {
+    fn new(entry: &EncodedEntry<'b>) -> Encoded<'b> {
+        let room = usize::try_from(entry.count.min(EXPECTED_AT_ONCE)).unwrap_or_default();
+        Encoded { entry: *entry, commands: Vec::with_capacity(room) }
+    }
+}
+
 impl Commands for Encoded<'_> {
     fn count(&self) -> usize {
         usize::try_from(self.entry.count).unwrap_or(usize::MAX)
@@ -127,7 +134,7 @@ pub fn apply<R: Records>(records: &R, index: u64, entry: &Entry) -> Result<Appli
     if entry.version != RULES_VERSION {
         return Err(Stop::UnknownRules { version: entry.version });
     }
-    apply_commands(records, index, entry.stamp, entry.commands.as_slice())
+    apply_commands(records, index, entry.stamp, entry.commands.as_slice(), Changes::default())
 }
 
 /// As [`apply()`], for an entry whose commands are decoded one after another. Where one does not decode, nothing of the entry is handed out.
@@ -135,8 +142,21 @@ pub fn apply<R: Records>(records: &R, index: u64, entry: &Entry) -> Result<Appli
 /// # Errors
 /// [`Stop`]: the node must stop and serve nothing.
 pub fn apply_encoded<R: Records>(records: &R, index: u64, entry: &EncodedEntry<'_>) -> Result<Applied, Stop<R::Error>> {
-    let commands = Vec::with_capacity(usize::try_from(entry.count.min(EXPECTED_AT_ONCE)).unwrap_or_default());
-    apply_commands(records, index, entry.stamp, Encoded { entry: *entry, commands })
+    apply_commands(records, index, entry.stamp, Encoded::new(entry), Changes::default())
+}
+
+/// As [`apply_encoded`], with the changes in the room of an earlier entry's: whoever applies large entries one after another need not have memory for megabytes of changes given and taken each time.
+/// What `room` holds is dropped first.
+///
+/// # Errors
+/// [`Stop`]: the node must stop and serve nothing.
+pub fn apply_encoded_within<R: Records>(
+    room: Changes,
+    records: &R,
+    index: u64,
+    entry: &EncodedEntry<'_>,
+) -> Result<Applied, Stop<R::Error>> {
+    apply_commands(records, index, entry.stamp, Encoded::new(entry), room)
 }
 
 fn apply_commands<R: Records>(
@@ -144,10 +164,11 @@ fn apply_commands<R: Records>(
     index: u64,
     stamp: LogTime,
     mut commands: impl Commands,
+    room: Changes,
 ) -> Result<Applied, Stop<R::Error>> {
     // A count is only believed where its commands were decoded.
     let count = commands.count().min(MAX_BATCH_COMMANDS);
-    let mut working = Working::with_capacity(records, count);
+    let mut working = Working::within(room, records, count);
     let first = Point { index, position: 0, time: LogTime(0) };
     let expired = expire_due(&mut working, first, stamp, 0, MAX_EXPIRIES_PER_STEP)?;
     if expired == MAX_EXPIRIES_PER_STEP {

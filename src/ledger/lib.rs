@@ -59,7 +59,7 @@ mod working;
 
 pub use account::{Account, AccountNumber, AccountStatus, Class, Floor, Side, Totals};
 pub use amount::{Amount, AmountError, Balance};
-pub use apply::{apply, apply_encoded};
+pub use apply::{apply, apply_encoded, apply_encoded_within};
 pub use asset::{Asset, AssetNumber};
 pub use command::{AccountRef, Command, Operation};
 pub use entry::{EncodedEntry, Entry, EntryWriter};
@@ -67,7 +67,7 @@ pub use id::{RequestId, TransactionId};
 pub use journal::{Event, JournalPosting, JournalRecord};
 pub use name::{AccountName, AssetCode, Scale};
 pub use outcome::{Accepted, Answer, ItemAnswer, Outcome, Point, Rejection};
-pub use record_bytes::append_record;
+pub use record_bytes::{append_account, append_record};
 pub use records::{Applied, Changes, Head, Kept, Records, RequestBody, RequestRecord, Stop};
 pub use time::{EffectiveAt, Interval, LogTime};
 pub use transaction::{TransactionRecord, TransactionState};

@@ -1,10 +1,10 @@
-//! The canonical bytes of journal records, written quickly where a record is one of those that money leaves: by far the most.
+//! The canonical bytes of accounts, and of journal records, written quickly where a record is one of those that money leaves: by far the most.
 //!
 //! The encoding is postcard's, and this must write what postcard writes, to the byte: hashes and other languages rely on it. All other records are left to postcard.
 
 use alloc::vec::Vec;
 
-use crate::account::Side;
+use crate::account::{Account, AccountStatus, Class, Floor, Side, Totals};
 use crate::amount::Amount;
 use crate::command::Details;
 use crate::id::TransactionId;
@@ -18,6 +18,8 @@ const CANCELLED: u8 = 9;
 
 /// More than the bytes of any posting: a number of 32 bits, two of one byte, and five amounts of at most 96 bits with their scales.
 const POSTING_BYTES: usize = 5 + 2 + 5 * (14 + 5);
+/// More than the bytes of any account: numbers of 32 and 64 bits, three of one byte, tags and a sign, and six amounts.
+const ACCOUNT_BYTES: usize = 5 + 10 + 3 + 3 + 6 * (14 + 5);
 
 /// Appends a record's canonical bytes.
 ///
@@ -128,7 +130,7 @@ fn append_details(details: &Details, buffer: &mut Vec<u8>) -> Result<(), postcar
 fn append_postings(postings: &[JournalPosting], buffer: &mut Vec<u8>) {
     append_number(postings.len() as u64, buffer);
     for posting in postings {
-        let mut bytes = PostingBytes { bytes: [0; POSTING_BYTES], length: 0 };
+        let mut bytes = Gathered::<POSTING_BYTES>::new();
         bytes.number(u64::from(posting.account.0));
         bytes.byte(match posting.side {
             Side::Debit => 0,
@@ -136,21 +138,69 @@ fn append_postings(postings: &[JournalPosting], buffer: &mut Vec<u8>) {
         });
         bytes.amount(posting.amount);
         bytes.byte(u8::from(posting.asset_stated));
-        bytes.amount(posting.totals.debits_pending);
-        bytes.amount(posting.totals.debits_posted);
-        bytes.amount(posting.totals.credits_pending);
-        bytes.amount(posting.totals.credits_posted);
+        bytes.totals(&posting.totals);
         buffer.extend_from_slice(&bytes.bytes[..bytes.length]);
     }
 }
 
-/// A posting's bytes, gathered where there is surely room for them.
-struct PostingBytes {
-    bytes: [u8; POSTING_BYTES],
+/// Appends an account's canonical bytes.
+pub fn append_account(account: &Account, buffer: &mut Vec<u8>) {
+    let mut bytes = Gathered::<ACCOUNT_BYTES>::new();
+    bytes.number(u64::from(account.asset.0));
+    // Of two digits at most.
+    bytes.number(u64::from(account.scale.digits()));
+    bytes.byte(match account.class {
+        Class::Asset => 0,
+        Class::Liability => 1,
+        Class::Equity => 2,
+        Class::Income => 3,
+        Class::Expense => 4,
+    });
+    bytes.byte(match account.status {
+        AccountStatus::Open => 0,
+        AccountStatus::Frozen => 1,
+        AccountStatus::Closed => 2,
+    });
+    match account.floor {
+        Floor::AtLeast(floor) => {
+            bytes.byte(0);
+            bytes.byte(u8::from(floor.is_negative()));
+            bytes.amount(floor.magnitude());
+        }
+        Floor::Unlimited => bytes.byte(1),
+    }
+    match account.ceiling {
+        Some(ceiling) => {
+            bytes.byte(1);
+            bytes.amount(ceiling);
+        }
+        None => bytes.byte(0),
+    }
+    bytes.totals(&account.totals);
+    bytes.number(account.opened.0);
+    buffer.extend_from_slice(&bytes.bytes[..bytes.length]);
+}
+
+/// Bytes gathered where there is surely room for them.
+struct Gathered<const N: usize> {
+    bytes: [u8; N],
     length: usize,
 }
 
-impl PostingBytes {
+impl<const N: usize> Gathered<N> {
+    #[inline]
+    fn new() -> Gathered<N> {
+        Gathered { bytes: [0; N], length: 0 }
+    }
+
+    #[inline]
+    fn totals(&mut self, totals: &Totals) {
+        self.amount(totals.debits_pending);
+        self.amount(totals.debits_posted);
+        self.amount(totals.credits_pending);
+        self.amount(totals.credits_posted);
+    }
+
     #[inline]
     fn byte(&mut self, byte: u8) {
         self.bytes[self.length] = byte;

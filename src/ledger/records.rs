@@ -134,17 +134,24 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// No changes, with room for those of so many commands.
-    pub(crate) fn with_capacity(head: Head, commands: usize) -> Changes {
-        Changes {
-            head,
-            journal: Vec::with_capacity(commands),
-            assets: Vec::new(),
-            names: Vec::new(),
-            accounts: Table::with_capacity(commands * 2),
-            transactions: Table::with_capacity(commands),
-            requests: Table::with_capacity(commands),
-        }
+    /// Makes room for the changes of so many commands.
+    pub(crate) fn reserve(&mut self, commands: usize) {
+        self.journal.reserve(commands);
+        self.accounts.reserve(commands * 2);
+        self.transactions.reserve(commands);
+        self.requests.reserve(commands);
+    }
+
+    /// Empties them, to lend their room to those of another entry: see [`apply_encoded_within`](crate::apply::apply_encoded_within).
+    pub fn clear(&mut self) {
+        let Changes { head, journal, assets, names, accounts, transactions, requests } = self;
+        *head = Head::default();
+        journal.clear();
+        assets.clear();
+        names.clear();
+        accounts.clear();
+        transactions.clear();
+        requests.clear();
     }
 }
 

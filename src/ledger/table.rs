@@ -47,13 +47,11 @@ fn widen(place: u32) -> usize {
 }
 
 impl<K: Copy + Eq + Hash, V> Table<K, V> {
-    /// An empty table with room for so many keys.
-    pub fn with_capacity(keys: usize) -> Table<K, V> {
-        Table {
-            entries: Vec::with_capacity(keys),
-            places: HashTable::with_capacity(keys),
-            hasher: DefaultHashBuilder::default(),
-        }
+    /// Makes room for so many keys more.
+    pub fn reserve(&mut self, keys: usize) {
+        let Table { entries, places, hasher } = self;
+        entries.reserve(keys);
+        places.reserve(keys, |place| entries.get(widen(*place)).map_or(0, |(known, _)| hasher.hash_one(known)));
     }
 
     #[inline]
@@ -107,6 +105,18 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
     /// Sets the values of several keys.
     pub fn extend(&mut self, pairs: impl IntoIterator<Item = (K, V)>) {
         pairs.into_iter().for_each(|(key, value)| self.insert(key, value));
+    }
+
+    /// Takes all keys out, in their order, and keeps the room.
+    pub fn drain(&mut self) -> alloc::vec::Drain<'_, (K, V)> {
+        self.places.clear();
+        self.entries.drain(..)
+    }
+
+    /// Removes all keys, and keeps the room.
+    pub fn clear(&mut self) {
+        self.places.clear();
+        self.entries.clear();
     }
 
     /// The keys, in their order.

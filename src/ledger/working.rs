@@ -6,7 +6,8 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
-use core::cell::Cell;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 
 use crate::account::{Account, AccountNumber};
 use crate::asset::{Asset, AssetNumber};
@@ -70,8 +71,10 @@ pub(crate) struct Working<'a, E> {
     base_head: Head,
     changes: Changes,
     new_names: BTreeMap<AccountName, AccountNumber>,
-    holds_begun: BTreeSet<(LogTime, TransactionId)>,
-    holds_ended: BTreeSet<(LogTime, TransactionId)>,
+    /// Holds that began here, in the order of their coming: seldom is it asked which expires first, and only then are they put in order.
+    holds_fresh: RefCell<Vec<(LogTime, TransactionId)>>,
+    /// Those in order. Ones that ended since go when they are met.
+    holds_begun: RefCell<BTreeSet<(LogTime, TransactionId)>>,
     /// All of the base's holds up to here have ended, so that asking for the first hold does not walk over them each time.
     ended_up_to: Cell<Option<(LogTime, TransactionId)>>,
     /// No hold expires before this, so that not every command has to ask for the first one.
@@ -85,14 +88,21 @@ pub(crate) struct Working<'a, E> {
 impl<'a, E: core::fmt::Debug> Working<'a, E> {
     /// An overlay with room for the changes of so many commands.
     pub(crate) fn with_capacity(base: &'a dyn Records<Error = E>, commands: usize) -> Working<'a, E> {
+        Working::within(Changes::default(), base, commands)
+    }
+
+    /// The same in the room of other changes, which are dropped.
+    pub(crate) fn within(mut room: Changes, base: &'a dyn Records<Error = E>, commands: usize) -> Working<'a, E> {
+        room.clear();
+        room.reserve(commands);
         let head = base.head();
         Working {
             base,
             base_head: head,
-            changes: Changes::with_capacity(head, commands),
+            changes: Changes { head, ..room },
             new_names: BTreeMap::new(),
-            holds_begun: BTreeSet::new(),
-            holds_ended: BTreeSet::new(),
+            holds_fresh: RefCell::default(),
+            holds_begun: RefCell::default(),
             ended_up_to: Cell::new(None),
             no_hold_before: Cell::new(LogTime(0)),
             last_asset: Cell::new(None),
@@ -168,16 +178,13 @@ impl<'a, E: core::fmt::Debug> Working<'a, E> {
 
     pub(crate) fn put_transaction(&mut self, id: TransactionId, record: TransactionRecord) {
         if let Some(deadline) = record.deadline {
-            let hold = (deadline, id);
             match record.state {
                 TransactionState::Tried => {
-                    self.holds_begun.insert(hold);
+                    self.holds_fresh.get_mut().push((deadline, id));
                     self.no_hold_before.set(self.no_hold_before.get().min(deadline));
                 }
-                TransactionState::Confirmed | TransactionState::Cancelled | TransactionState::Expired => {
-                    self.holds_begun.remove(&hold);
-                    self.holds_ended.insert(hold);
-                }
+                // That it is over is seen in its record.
+                TransactionState::Confirmed | TransactionState::Cancelled | TransactionState::Expired => {}
             }
         }
         self.changes.transactions.insert(id, record);
@@ -332,16 +339,12 @@ impl<E: core::fmt::Debug> Records for Working<'_, E> {
     }
 
     fn hold_after(&self, cursor: Option<(LogTime, TransactionId)>) -> Result<Option<(LogTime, TransactionId)>, E> {
-        use core::ops::Bound::{Excluded, Unbounded};
-        let begun = match cursor {
-            Some(cursor) => self.holds_begun.range((Excluded(cursor), Unbounded)).next().copied(),
-            None => self.holds_begun.first().copied(),
-        };
+        let begun = self.begun_after(cursor);
         // Every hold up to the later of the two has ended or is not asked for.
         let mut base_cursor = cursor.max(self.ended_up_to.get());
         let held = loop {
             match self.base.hold_after(base_cursor)? {
-                Some(hold) if self.holds_ended.contains(&hold) => base_cursor = Some(hold),
+                Some(hold) if self.has_ended(&hold.1) => base_cursor = Some(hold),
                 other => break other,
             }
         };
@@ -352,5 +355,32 @@ impl<E: core::fmt::Debug> Records for Working<'_, E> {
             (Some(begun), Some(held)) => Some(begun.min(held)),
             (begun, held) => begun.or(held),
         })
+    }
+}
+
+impl<E> Working<'_, E> {
+    /// Whether a hold ended here.
+    fn has_ended(&self, id: &TransactionId) -> bool {
+        self.changes.transactions.get(id).is_some_and(|record| match record.state {
+            TransactionState::Tried => false,
+            TransactionState::Confirmed | TransactionState::Cancelled | TransactionState::Expired => true,
+        })
+    }
+
+    /// The first hold after a cursor that began here and is open.
+    fn begun_after(&self, cursor: Option<(LogTime, TransactionId)>) -> Option<(LogTime, TransactionId)> {
+        use core::ops::Bound::{Excluded, Unbounded};
+        let mut begun = self.holds_begun.borrow_mut();
+        begun.extend(self.holds_fresh.borrow_mut().drain(..));
+        loop {
+            let first = match cursor {
+                Some(cursor) => begun.range((Excluded(cursor), Unbounded)).next().copied(),
+                None => begun.first().copied(),
+            };
+            match first {
+                Some(hold) if self.has_ended(&hold.1) => begun.remove(&hold),
+                other => return other,
+            };
+        }
     }
 }

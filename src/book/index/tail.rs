@@ -6,6 +6,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::{Entry, number};
 
+/// Into how many buckets entries are sorted first: with the longest tails some tens of entries come into each.
+const BUCKETS: usize = 4096;
+
 /// No entry before this one.
 const NONE: u32 = u32::MAX;
 
@@ -91,14 +94,87 @@ impl<const K: usize> Tail<K> {
     /// All entries in the order of runs.
     pub(super) fn sorted(&self) -> Vec<Entry<K>> {
         let mut entries: Vec<Entry<K>> = self.links.iter().map(|link| link.entry).collect();
-        entries.sort_unstable();
+        sort(&mut entries);
         entries
     }
+}
+
+/// Sorts entries: first into buckets by the bits in which their keys begin to differ, then each bucket.
+fn sort<const K: usize>(entries: &mut Vec<Entry<K>>) {
+    let numbers = || entries.iter().map(|entry| number(&entry.key));
+    let (least, most) = (numbers().min().unwrap_or(0), numbers().max().unwrap_or(0));
+    if entries.len() < BUCKETS || least == most {
+        entries.sort_unstable();
+        return;
+    }
+    // What all keys have in common stands before these bits.
+    let shift = (least ^ most).ilog2().saturating_sub(BUCKETS.ilog2() - 1);
+    let bucket = |entry: &Entry<K>| {
+        let place = (number(&entry.key) >> shift) - (least >> shift);
+        usize::try_from(place).unwrap_or(BUCKETS).min(BUCKETS - 1)
+    };
+    // Where each bucket begins, and after the distribution where it ends.
+    let mut places = [0; BUCKETS];
+    entries.iter().for_each(|entry| places[bucket(entry)] += 1);
+    let mut next = 0;
+    for place in &mut places {
+        next += std::mem::replace(place, next);
+    }
+    let mut distributed = entries.clone();
+    for entry in entries.iter() {
+        let place = &mut places[bucket(entry)];
+        distributed[*place] = *entry;
+        *place += 1;
+    }
+    let mut begin = 0;
+    for end in places {
+        if let Some(own) = distributed.get_mut(begin..end) {
+            own.sort_unstable();
+        }
+        begin = end;
+    }
+    *entries = distributed;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn random(state: &mut u64) -> u64 {
+        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed ^ (mixed >> 27)
+    }
+
+    fn assert_sorted<const K: usize>(key: impl Fn(u64, usize) -> [u8; K], seed: u64) {
+        for entries in [0, 1, BUCKETS - 1, BUCKETS, 3 * BUCKETS] {
+            let mut state = seed;
+            let entries: Vec<Entry<K>> = (0..entries)
+                .map(|place| Entry { key: key(random(&mut state), place), pointer: random(&mut state) % 9 })
+                .collect();
+            let (mut sorted, mut expected) = (entries.clone(), entries);
+            sort(&mut sorted);
+            expected.sort_by_key(|entry| (entry.key, entry.pointer));
+            assert!(sorted == expected, "seed {seed}: {} entries are not sorted", expected.len());
+        }
+    }
+
+    #[test]
+    fn entries_are_sorted_whatever_their_keys() {
+        for seed in 0..10 {
+            let wide = |number: u64| (u128::from(number) << 64 | u128::from(number)).to_be_bytes();
+            assert_sorted(|number, _| wide(number), seed);
+            // As of one hour, of one account, of few, and of ones that stand far from all others.
+            assert_sorted(
+                |number, place| (0xAB << 120 | (place as u128) << 80 | u128::from(number)).to_be_bytes(),
+                seed,
+            );
+            assert_sorted(|_, _| [7; 4], seed);
+            assert_sorted(|number, _| (1_000_000 + number as u32 % 3).to_be_bytes(), seed);
+            assert_sorted(|number, _| (number as u32 % 100_000).to_be_bytes(), seed);
+            assert_sorted(|number, _| if number % 100 == 0 { [255; 16] } else { wide(number >> 60) }, seed);
+        }
+    }
 
     #[test]
     fn a_view_sees_only_what_was_there_when_it_was_opened() {

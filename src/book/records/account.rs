@@ -31,7 +31,7 @@ pub(crate) fn page_of_key(key: &[u8]) -> BookResult<u32> {
 }
 
 pub(crate) fn encode<'a>(accounts: impl Iterator<Item = &'a Account>, buffer: &mut Vec<u8>) {
-    accounts.for_each(|account| super::encode_into(account, buffer));
+    accounts.for_each(|account| ledger::append_account(account, buffer));
 }
 
 /// The accounts of a page.

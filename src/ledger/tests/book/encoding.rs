@@ -5,9 +5,10 @@ use ledger::entry::{check_commands, decode_command};
 use ledger::journal::JournalSequence;
 use ledger::limits::MAX_MANTISSA;
 use ledger::{
-    AccountName, AccountNumber, AccountRef, Amount, AssetCode, Command, EffectiveAt, EncodedEntry, Entry, EntryWriter,
-    Event, Interval, JournalPosting, JournalRecord, LogTime, Operation, Point, RequestId, Scale, Side, Stop, Totals,
-    TransactionId, append_record, apply_encoded,
+    Account, AccountName, AccountNumber, AccountRef, AccountStatus, Amount, AssetCode, AssetNumber, Class, Command,
+    EffectiveAt, EncodedEntry, Entry, EntryWriter, Event, Floor, Interval, JournalPosting, JournalRecord, LogTime,
+    Operation, Point, RequestId, Scale, Side, Stop, Totals, TransactionId, append_account, append_record,
+    apply_encoded,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -163,6 +164,57 @@ fn records_are_written_as_postcard_writes_them() {
         append_record(record, &mut bytes).unwrap();
         assert_eq!(bytes, [before.as_slice(), &postcard::to_allocvec(record).unwrap()].concat());
         assert_eq!(postcard::from_bytes::<JournalRecord>(&bytes[before.len()..]).as_ref(), Ok(record));
+    });
+}
+
+fn whole_account() -> impl Strategy<Value = Account> {
+    let scale = (0u32..19).prop_map(|digits| Scale::new(digits).unwrap());
+    let mantissa = || prop_oneof![Just(0u128), 1u128..300, (0u128..u128::from(u64::MAX)), Just((1 << 96) - 1)];
+    let sums = (mantissa(), mantissa(), mantissa(), mantissa(), option::of(mantissa()));
+    let floor = option::of((any::<bool>(), mantissa()));
+    let class =
+        prop::sample::select(vec![Class::Asset, Class::Liability, Class::Equity, Class::Income, Class::Expense]);
+    let status = prop::sample::select(vec![AccountStatus::Open, AccountStatus::Frozen, AccountStatus::Closed]);
+    let asset = prop_oneof![0u32..300, any::<u32>()];
+    (scale, sums, floor, class, status, asset, any::<u64>()).prop_map(
+        |(
+            scale,
+            (debits_pending, debits_posted, credits_pending, credits_posted, ceiling),
+            floor,
+            class,
+            status,
+            asset,
+            opened,
+        )| {
+            let amount = |mantissa| Amount::from_minor(mantissa, scale).unwrap();
+            let floor = match floor {
+                Some((is_negative, mantissa)) => {
+                    let (zero, of) = (Amount::zero(scale), amount(mantissa));
+                    let floor = if is_negative { zero.balance_over(of) } else { of.balance_over(zero) };
+                    Floor::AtLeast(floor.unwrap())
+                }
+                None => Floor::Unlimited,
+            };
+            let totals = Totals {
+                debits_pending: amount(debits_pending),
+                debits_posted: amount(debits_posted),
+                credits_pending: amount(credits_pending),
+                credits_posted: amount(credits_posted),
+            };
+            let (asset, ceiling) = (AssetNumber(asset), ceiling.map(amount));
+            Account { asset, scale, class, status, floor, ceiling, totals, opened: JournalSequence(opened) }
+        },
+    )
+}
+
+/// So are those of accounts.
+#[test]
+fn accounts_are_written_as_postcard_writes_them() {
+    seeded::run(6_000, &(whole_account(), vec(any::<u8>(), 0..3)), |(account, before)| {
+        let mut bytes = before.clone();
+        append_account(account, &mut bytes);
+        assert_eq!(bytes, [before.as_slice(), &postcard::to_allocvec(account).unwrap()].concat());
+        assert_eq!(postcard::from_bytes::<Account>(&bytes[before.len()..]).as_ref(), Ok(account));
     });
 }
 

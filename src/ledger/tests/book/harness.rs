@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ledger::journal::Event;
 use ledger::{
     Account, AccountNumber, Answer, Changes, Command, EncodedEntry, Entry, JournalRecord, LogTime, Outcome, RequestId,
-    Stop, TransactionId, apply, apply_encoded,
+    Stop, TransactionId, apply, apply_encoded, apply_encoded_within,
 };
 
 use crate::invariants::{self, Fold};
@@ -59,6 +59,8 @@ impl Book {
             let applied = apply(&self.records, self.index, &entry)?;
             assert_eq!(apply(&self.records, self.index, &entry)?, applied, "I11: equal prefix, other result");
             assert_eq!(apply_encoded(&self.records, self.index, &encoded)?, applied, "I11: other from its bytes");
+            let again = apply_encoded_within(applied.changes.clone(), &self.records, self.index, &encoded)?;
+            assert_eq!(again, applied, "I11: other in the room of an earlier entry");
             self.last_journal.extend(applied.changes.journal.iter().cloned());
             let before = self.records.accounts.clone();
             if let [answer] = applied.answers.as_slice() {
