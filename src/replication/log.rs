@@ -5,7 +5,7 @@
 //! book has applied (unless a snapshot installed there explains it). That is how silent truncation by an engine is noticed.
 
 use std::fmt::Debug;
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds, RangeInclusive};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::codec::{self, Malformed};
 use super::leader_sync::{Beside, LeaderSync};
+use super::log_size::LogSize;
 use super::network::MAX_APPEND_BYTES;
 use super::tail::Tail;
 use super::worker::Worker;
@@ -72,6 +73,7 @@ struct Inner {
     records: Space,
     state: Mutex<State>,
     tail: Mutex<Tail>,
+    size: Mutex<LogSize>,
     worker: Worker,
     /// `None` where every append is synced before it is done.
     leader_sync: Option<LeaderSync>,
@@ -118,8 +120,8 @@ impl LogStore {
     ) -> Result<LogStore, LogOpenError> {
         let entries = space(engine.as_ref(), "entries")?;
         let records = space(engine.as_ref(), "records")?;
-        let (state, tail) = (Mutex::default(), Mutex::default());
-        let mut inner = Inner { engine, entries, records, state, tail, worker, leader_sync: None, applied };
+        let (state, tail, size) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let mut inner = Inner { engine, entries, records, state, tail, size, worker, leader_sync: None, applied };
         let purged: Option<LogId> = inner.record(PURGED, "the purged log id")?;
         let last = inner.check_entries(purged)?;
         let committed: Option<LogId> = inner.record(COMMITTED, "the committed log id")?;
@@ -145,6 +147,16 @@ fn forget_leadership(vote: &mut Option<Vote>, own_id: u64) {
 }
 
 impl LogStore {
+    /// About how many bytes of entries the log holds.
+    pub(super) fn bytes(&self) -> u64 {
+        guard(&self.inner.size).bytes()
+    }
+
+    /// Up to which index the log can be purged so that `kept` bytes are left.
+    pub(super) fn beyond(&self, kept: u64) -> Option<u64> {
+        guard(&self.inner.size).beyond(kept)
+    }
+
     /// Watches the index up to which the log is synced: always all of it, unless the leader syncs beside its followers.
     pub(super) fn synced(&self) -> watch::Receiver<u64> {
         match &self.inner.leader_sync {
@@ -226,6 +238,7 @@ impl Inner {
             }
             expected = Some(index + 1);
             last = Some(entry.log_id);
+            guard(&self.size).add(index, codec::entry_bytes(&entry));
             guard(&self.tail).push(entry);
         }
         Ok(last)
@@ -289,15 +302,14 @@ impl Inner {
         Ok(entries)
     }
 
-    fn delete(&self, range: Range<u64>, purged: Option<LogId>) -> Result<(), LogOpenError> {
+    /// Deletes entries that are there.
+    fn delete(&self, indexes: RangeInclusive<u64>, purged: Option<LogId>) -> Result<(), LogOpenError> {
         let mut batch = Batch::new();
         if let Some(purged) = purged {
             batch.put(self.records, PURGED, &codec::encode(&purged)?);
         }
-        let view = self.engine.view()?;
-        let keys = KeyRange::between(key(range.start), key(range.end));
-        for pair in view.scan(self.entries, &keys, Direction::Forward)? {
-            batch.delete(self.entries, &pair?.0);
+        for index in indexes {
+            batch.delete(self.entries, &key(index));
         }
         self.engine.write(&batch)?;
         Ok(self.engine.sync()?)
@@ -421,7 +433,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         {
             let mut tail = guard(&self.inner.tail);
             let mut state = guard(&self.inner.state);
+            let mut size = guard(&self.inner.size);
             for entry in &entries {
+                size.add(entry.log_id.index, codec::entry_bytes(entry));
                 state.last = Some(entry.log_id);
                 tail.push(entry.clone());
             }
@@ -440,13 +454,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError> {
         self.settle().await?;
         guard(&self.inner.tail).truncate_from(log_id.index);
+        guard(&self.inner.size).truncate_from(log_id.index);
         let before = match log_id.index.checked_sub(1) {
             Some(index) => self.try_get_log_entries(index..log_id.index).await?.pop().map(|entry| entry.log_id),
             None => None,
         };
-        guard(&self.inner.state).last = before;
+        let last = std::mem::replace(&mut guard(&self.inner.state).last, before).map_or(0, |last| last.index);
         let delete = move |inner: &Inner| {
-            inner.delete(log_id.index..u64::MAX, None)?;
+            inner.delete(log_id.index..=last, None)?;
             if let Some(sync) = &inner.leader_sync {
                 sync.is_synced(log_id.index.saturating_sub(1));
             }
@@ -460,17 +475,19 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
         self.wait_for_book(log_id.index).await?;
         guard(&self.inner.tail).purge_to(log_id.index);
-        let first;
+        guard(&self.inner.size).purge_to(log_id.index);
+        let entries;
         {
             let mut state = guard(&self.inner.state);
-            first = state.purged.map_or(0, |purged| purged.index + 1);
+            let last = state.last.map_or(0, |last| last.index.min(log_id.index));
+            entries = state.purged.map_or(0, |purged| purged.index + 1)..=last;
             state.purged = Some(log_id);
             if state.last.is_some_and(|last| last.index <= log_id.index) {
                 state.last = None;
             }
         }
         let delete = move |inner: &Inner| {
-            inner.delete(first..log_id.index + 1, Some(log_id))?;
+            inner.delete(entries, Some(log_id))?;
             // An installed snapshot may reach beyond what the log had.
             if let Some(sync) = inner.leader_sync.as_ref().filter(|sync| *sync.synced().borrow() < log_id.index) {
                 sync.is_synced(log_id.index);

@@ -12,6 +12,8 @@ mod home;
 pub mod identity;
 mod leader_sync;
 mod log;
+mod log_bound;
+mod log_size;
 mod network;
 mod node;
 mod peers;

@@ -23,7 +23,7 @@ use super::read::{ReadIndexes, wait_applied};
 use super::service::PeerService;
 use super::state_machine::StateMachine;
 use super::worker::{Threads, Worker};
-use super::{Raft, codec};
+use super::{Raft, codec, log_bound};
 use crate::book::view::BookView;
 use crate::book::{Book, BookError};
 use crate::proto::internal as wire;
@@ -61,6 +61,8 @@ pub struct NodeConfig {
     pub election_ms: (u64, u64),
     /// After how many entries a snapshot is taken and the log is purged.
     pub snapshot_entries: u64,
+    /// How many bytes the log may hold before it is purged to half of that.
+    pub log_bytes: u64,
 }
 
 /// The act of founding.
@@ -212,7 +214,7 @@ impl Node {
         // Connections of their own, for they live where they are first used.
         let to_peers = Peers::new(&config.identity, config.connector.clone());
         let network = Network { peers: to_peers, threads: config.threads, synced: log.synced() };
-        let starting = Raft::new(config.identity.replica_id, raft_config, network, log, machine.clone());
+        let starting = Raft::new(config.identity.replica_id, raft_config, network, log.clone(), machine.clone());
         let raft = home.run(starting).await?.map_err(|error| NodeError::Raft(error.to_string()))?;
         let early = early_answers(&config.book);
         let entered = home.enter();
@@ -220,6 +222,7 @@ impl Node {
         let reads = start_reads(&raft, &machine, &proposer, &config.clock, &applied);
         // Raft tells of every entry: on another thread each would be a wake-up.
         watch_fatal(&raft, config.on_fatal);
+        tokio::spawn(log_bound::keep_bounded(raft.clone(), log, config.log_bytes));
         drop(entered);
         let node = Arc::new(Node {
             identity: config.identity,

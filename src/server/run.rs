@@ -71,6 +71,8 @@ const MAX_STREAMS: u32 = 4_096;
 pub const HEARTBEAT_MS: u64 = 100;
 /// The least and greatest election time-out, in milliseconds.
 pub const ELECTION_MS: (u64, u64) = (400, 800);
+/// How many bytes of entries the log may hold: some seconds of the greatest load, so that a replica that is started again needs no snapshot, and little enough to read at a start.
+const LOG_BYTES: u64 = 512 * 1024 * 1024;
 /// How long calls that are on their way may take to end, once the replica was asked to stop. Streams that follow the journal never end by themselves.
 const DRAIN: Duration = Duration::from_secs(2);
 const ROLE_CHECK: Duration = Duration::from_millis(50);
@@ -195,6 +197,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
         heartbeat_ms: HEARTBEAT_MS,
         election_ms: ELECTION_MS,
         snapshot_entries: config.snapshot_entries,
+        log_bytes: LOG_BYTES,
     });
     let node = starting.await.map_err(|source| ServeError::Node { folder: config.data_dir.clone(), source })?;
     tracing::info!(replica = own.replica_id, clients = %own.client_address, peers = %own.peer_address, "serving");

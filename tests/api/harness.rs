@@ -57,6 +57,7 @@ async fn start_node(address: &str) -> Arc<Node> {
         heartbeat_ms: 50,
         election_ms: (150, 300),
         snapshot_entries: 100_000,
+        log_bytes: u64::MAX,
     })
     .await
     .unwrap();

@@ -33,6 +33,7 @@ pub struct Settings {
     pub engine: EngineKind,
     pub replicas: u64,
     pub snapshot_entries: u64,
+    pub log_bytes: u64,
     pub bounds: ProposerBounds,
     pub threads: Threads,
 }
@@ -43,6 +44,7 @@ impl Settings {
             engine,
             replicas,
             snapshot_entries: 100_000,
+            log_bytes: u64::MAX,
             bounds: ProposerBounds::default(),
             threads: Threads::Own,
         }
@@ -194,6 +196,7 @@ impl Cluster {
             heartbeat_ms: 100,
             election_ms: (400, 800),
             snapshot_entries: self.settings.snapshot_entries,
+            log_bytes: self.settings.log_bytes,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let node = runtime.block_on(Node::start(config))?;

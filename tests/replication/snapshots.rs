@@ -70,6 +70,33 @@ fn a_replica_that_was_away_too_long_catches_up_by_snapshot_on_sled() {
 }
 
 #[test]
+fn a_log_that_grows_beyond_its_bytes_is_purged_to_half_of_them_however_few_its_entries() {
+    let mut cluster = Cluster::start(Settings { log_bytes: 256 * 1024, ..Settings::of(EngineKind::Fjall, 3) });
+    let mut decided = 0;
+    let mut decide = |cluster: &Cluster, count: u64| {
+        for _ in 0..count {
+            cluster.decide((decided + 1..=decided + 1_000).map(cent).collect());
+            decided += 1_000;
+        }
+        decided
+    };
+    decide(&cluster, 12);
+    for id in cluster.ids() {
+        eventually("every replica's log to be purged", || (cluster.node(id).status().purged_index > 5).then_some(()));
+        let status = cluster.node(id).status();
+        assert!(status.last_log_index - status.purged_index >= 2, "more was purged than was due: {status:?}");
+    }
+    // What is left serves replicas that start again.
+    for id in cluster.ids() {
+        cluster.kill(id);
+        cluster.start_replica(id);
+    }
+    let all = decide(&cluster, 1);
+    cluster.agree();
+    assert_eq!(cluster.cents(cluster.leader()), u128::from(all));
+}
+
+#[test]
 fn a_replica_killed_while_it_installs_a_snapshot_comes_back_and_catches_up() {
     let gate = Arc::new(Gate::default());
     let for_book = Arc::clone(&gate);

@@ -28,6 +28,8 @@ use tail::Tail;
 
 /// How many runs of a level are merged into one of the next.
 const FAN_IN: usize = 8;
+/// A tail reaches back over at most so many journal records for each entry that it takes.
+const TAIL_REACH: usize = 4;
 /// How many entries each merge moves on by for every entry that is added. One would be enough for merges to end before the next is due; more keeps runs few.
 const MERGE_PACE: usize = 4;
 /// The most bytes of filters in memory, newest runs first: as much as 67 million keys need. An absent key in an older run costs the read of a block.
@@ -186,9 +188,7 @@ impl<const K: usize> Index<K> {
         self.delete_dropped(space, added, batch);
         self.begin_merges(space);
         self.step_merges(view, space, added * MERGE_PACE + 16, batch)?;
-        if self.view(spaces).visible >= self.kind.tail_entries {
-            self.write_tail(space, covers, batch);
-        }
+        self.cover(space, covers, batch);
         if std::mem::take(&mut self.is_changed) {
             batch.put(spaces.of(Kind::Runs), self.kind.kind.name().as_bytes(), &records::encode(&self.listed));
         }
@@ -274,6 +274,19 @@ impl<const K: usize> Index<K> {
         self.listed.runs = runs.iter().map(|run| run.record).collect();
         self.runs = Arc::new(runs);
         self.is_changed = true;
+    }
+
+    /// Writes the tail out when it is full, or when it reaches far back: all of the journal that it reaches over is read at the next open.
+    fn cover(&mut self, space: Space, covers: Covered, batch: &mut Batch) {
+        let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner).len();
+        let reach = covers.sequence.saturating_sub(self.listed.covered.sequence);
+        let is_far = reach >= self.kind.tail_entries.saturating_mul(TAIL_REACH) as u64;
+        if tail >= self.kind.tail_entries || (is_far && tail > 0) {
+            self.write_tail(space, covers, batch);
+        } else if is_far {
+            self.listed.covered = covers;
+            self.is_changed = true;
+        }
     }
 
     fn write_tail(&mut self, space: Space, covers: Covered, batch: &mut Batch) {

@@ -140,6 +140,32 @@ fn what_merges_replace_or_leave_unfinished_is_deleted_in_the_end() {
 }
 
 #[test]
+fn an_index_to_which_little_is_added_covers_the_history_all_the_same() {
+    let mut pair = Pair::new();
+    let reach = (KIND.tail_entries * TAIL_REACH) as u64;
+    let step = |pair: &mut Pair, sequence| {
+        let covers = Covered { sequence, kept: 0 };
+        let (view, mut batch) = (pair.engine.view().unwrap(), Batch::new());
+        pair.index.maintain(view.as_ref(), &pair.spaces, 0, covers, &mut batch).unwrap();
+        pair.engine.write(&batch).unwrap();
+        pair.index = Index::open(KIND, pair.engine.view().unwrap().as_ref(), &pair.spaces).unwrap();
+        (pair.index.covered().sequence, pair.index.view(&pair.spaces).run_levels().len())
+    };
+    // Nothing at all.
+    for sequence in 1..reach {
+        assert_eq!(step(&mut pair, sequence), (0, 0));
+    }
+    assert_eq!(step(&mut pair, reach), (reach, 0));
+    // A single entry.
+    let entry = Entry { key: [7; 16], pointer: reach + 1 };
+    pair.index.extend(std::iter::once(entry));
+    assert_eq!(step(&mut pair, 2 * reach), (2 * reach, 1));
+    let (engine, index) = (pair.engine.view().unwrap(), pair.index.view(&pair.spaces));
+    let found = index.pointers(engine.as_ref(), entry.key, 0..=u64::MAX, Direction::Forward);
+    assert_eq!(found.collect::<BookResult<Vec<u64>>>().unwrap(), [reach + 1]);
+}
+
+#[test]
 fn a_run_that_is_cut_short_is_refused() {
     let mut pair = Pair::new();
     (0..1_000).for_each(|key| pair.add(&[key]));

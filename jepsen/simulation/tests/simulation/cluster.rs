@@ -104,6 +104,7 @@ impl Cluster {
             heartbeat_ms: server::HEARTBEAT_MS,
             election_ms: server::ELECTION_MS,
             snapshot_entries: SNAPSHOT_ENTRIES,
+            log_bytes: u64::MAX,
         })
     }
 
