@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use ledger::account::{available_balance, posted_balance};
 use ledger::journal::JournalSequence;
-use ledger::{LogTime, TransactionState};
+use ledger::{AccountName, Asset, LogTime, TransactionState};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{Api, convert, errors, reads, render};
 use crate::api::pages::Token;
-use crate::audit::{self, AsOf, Dates, Filter, Found, Period};
+use crate::audit::{self, AsOf, BalanceAt, Dates, Filter, Found, Period};
 use crate::book::BookError;
 use crate::book::view::BookView;
 use crate::proto::v1::{self, audit_service_server::AuditService};
@@ -124,6 +124,25 @@ fn statement_cursor(token: &Token) -> Result<(JournalSequence, JournalSequence),
         .ok_or_else(|| errors::invalid("page_token", "is not one that this service gave"))
 }
 
+/// A balance as published.
+fn balance(
+    view: &BookView,
+    name: &AccountName,
+    asset: &Asset,
+    found: &BalanceAt,
+) -> Result<v1::GetBalanceResponse, BookError> {
+    let (class, totals) = (found.account.class, found.account.totals);
+    Ok(v1::GetBalanceResponse {
+        read_point: Some(render::read_point(view)),
+        account: name.to_string(),
+        asset: asset.code.to_string(),
+        totals: Some(render::totals(&totals)),
+        posted: render::derived(posted_balance(class, &totals))?,
+        available: render::derived(available_balance(class, &totals))?,
+        as_of_sequence: found.sequence.0,
+    })
+}
+
 #[tonic::async_trait]
 impl AuditService for Api {
     async fn get_balance(&self, request: Request<v1::GetBalanceRequest>) -> Reply<v1::GetBalanceResponse> {
@@ -132,23 +151,19 @@ impl AuditService for Api {
         let name = convert::account_name("account", &message.account)?;
         let as_of = as_of(message.as_of.as_ref())?;
         let view = self.view(message.read.as_ref(), deadline).await?;
-        let mut response = self
-            .ask(&view, move |view| {
-                let found = audit::balance_at(view, &name, as_of)?;
-                let (class, totals) = (found.account.class, found.account.totals);
-                Ok(v1::GetBalanceResponse {
-                    read_point: None,
-                    account: name.to_string(),
-                    asset: view.asset(found.account.asset)?.code.to_string(),
-                    totals: Some(render::totals(&totals)),
-                    posted: render::derived(posted_balance(class, &totals))?,
-                    available: render::derived(available_balance(class, &totals))?,
-                    as_of_sequence: found.sequence.0,
-                })
-            })
-            .await?;
-        response.read_point = Some(render::read_point(&view));
-        Ok(Response::new(response))
+        // Handing a question to another thread takes longer than answering this one.
+        let in_memory = (as_of == AsOf::Now).then(|| audit::balance_in_memory(&view, &name)).flatten();
+        if let Some(found) = in_memory
+            && let Some(asset) = view.asset_in_memory(found.number)
+        {
+            let response = balance(&view, &name, &asset, &found).map_err(|error| errors::storage(&error))?;
+            return Ok(Response::new(response));
+        }
+        let question = move |view: &BookView| {
+            let found = audit::balance_at(view, &name, as_of)?;
+            Ok(balance(view, &name, &view.asset(found.account.asset)?, &found)?)
+        };
+        Ok(Response::new(self.ask(&view, question).await?))
     }
 
     async fn get_statement(&self, request: Request<v1::GetStatementRequest>) -> Reply<v1::GetStatementResponse> {

@@ -129,7 +129,7 @@ impl LedgerService for Api {
         let account = self
             .ask(&view, move |view| {
                 let missing = || crate::audit::AuditError::AccountNotFound(name.clone());
-                let number = view.account_number(&name)?.ok_or_else(missing)?;
+                let number = view.account_number(&name).ok_or_else(missing)?;
                 let account = view.account(number)?.ok_or_else(missing)?;
                 Ok(render::account(view, name.as_str(), &account)?)
             })

@@ -50,7 +50,7 @@ pub(super) fn last_sequence(view: &BookView, as_of: AsOf) -> AuditResult<Journal
 /// The number of an account that must exist.
 pub(super) fn known(view: &BookView, name: &AccountName) -> AuditResult<(AccountNumber, Account)> {
     let missing = || AuditError::AccountNotFound(name.clone());
-    let number = view.account_number(name)?.ok_or_else(missing)?;
+    let number = view.account_number(name).ok_or_else(missing)?;
     let account = view.account(number)?.ok_or_else(missing)?;
     Ok((number, account))
 }
@@ -76,6 +76,14 @@ pub(super) fn totals_at(
         AuditError::Contradiction(format!("record {} does not touch account number {}", sequence.0, number.0))
     })?;
     Ok((posting.totals, sequence))
+}
+
+/// The present balance of an account, if it is in memory: then nothing is read, so this can be asked anywhere. It is not compared with the record that left it, as
+/// [`balance_at`] compares it.
+pub fn balance_in_memory(view: &BookView, name: &AccountName) -> Option<BalanceAt> {
+    let number = view.account_number(name)?;
+    let (account, sequence) = view.account_in_memory(number)?;
+    Some(BalanceAt { account, number, sequence })
 }
 
 /// The balance of an account at a point.

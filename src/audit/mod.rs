@@ -6,7 +6,7 @@ mod statement;
 mod transactions;
 mod trial_balance;
 
-pub use balance::{AsOf, BalanceAt, balance_at};
+pub use balance::{AsOf, BalanceAt, balance_at, balance_in_memory};
 pub use statement::{Dates, Line, Period, Statement, statement};
 pub use transactions::{Filter, Found, Page, Timeline, find, list, timeline};
 pub use trial_balance::{TrialBalance, trial_balance};

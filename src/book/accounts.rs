@@ -23,6 +23,8 @@ pub(super) struct Slot {
     pub(super) account: Account,
     /// No record after this one touched it.
     pub(super) touched: u64,
+    /// The last record with a posting on it; 0 if none was seen, by this process, since the pages that were loaded.
+    pub(super) posted: u64,
 }
 
 /// The accounts by number.
@@ -36,9 +38,9 @@ fn slot(number: AccountNumber) -> usize {
 }
 
 impl Accounts {
-    /// Accounts as they were loaded.
-    pub(super) fn loaded(accounts: Vec<Account>) -> Accounts {
-        let slots = accounts.into_iter().map(|account| Slot { account, touched: 0 }).collect();
+    /// Accounts as they were loaded, each with the last record that is known to have a posting on it.
+    pub(super) fn loaded(accounts: Vec<(Account, u64)>) -> Accounts {
+        let slots = accounts.into_iter().map(|(account, posted)| Slot { account, touched: 0, posted }).collect();
         Accounts { slots: RwLock::new(slots) }
     }
 
@@ -52,8 +54,8 @@ impl Accounts {
     }
 
     /// An account, if no record after `last` touched it.
-    pub(super) fn unchanged_since(&self, number: AccountNumber, last: JournalSequence) -> Option<Account> {
-        self.read().get(slot(number)).filter(|slot| slot.touched <= last.0).map(|slot| slot.account)
+    pub(super) fn unchanged_since(&self, number: AccountNumber, last: JournalSequence) -> Option<Slot> {
+        self.read().get(slot(number)).filter(|slot| slot.touched <= last.0).copied()
     }
 }
 
@@ -68,11 +70,13 @@ pub(super) fn find_ref(slots: &[Slot], number: AccountNumber) -> Option<&Account
 }
 
 /// Brings accounts up to date with a record that came after them.
-pub(super) fn replay(accounts: &mut [Account], record: &JournalRecord) -> BookResult<()> {
+pub(super) fn replay(accounts: &mut [(Account, u64)], record: &JournalRecord) -> BookResult<()> {
     for posting in record.event.postings() {
         let account = accounts.get_mut(slot(posting.account));
-        account.ok_or(BookError::Malformed { what: "journal record: it names an unknown account" })?.totals =
-            posting.totals;
+        let (account, posted) =
+            account.ok_or(BookError::Malformed { what: "journal record: it names an unknown account" })?;
+        account.totals = posting.totals;
+        *posted = record.sequence.0;
     }
     Ok(())
 }
@@ -105,11 +109,12 @@ impl Pages {
         JournalSequence(self.cycle_began)
     }
 
-    /// Takes changed accounts over into memory, and returns those of which more than totals changed, in order.
+    /// Takes changed accounts over into memory, with the records that posted on them, and returns those of which more than totals changed, in order.
     pub(super) fn absorb<'c>(
         &mut self,
         accounts: &Accounts,
         changes: impl Iterator<Item = (AccountNumber, &'c Account)>,
+        journal: &[JournalRecord],
         last: JournalSequence,
     ) -> BookResult<Vec<AccountNumber>> {
         let mut at_once = Vec::new();
@@ -122,20 +127,27 @@ impl Pages {
                 self.dirty.resize(dirty + 1, true);
             }
             self.dirty[dirty] = true;
-            let changed = Slot { account: *account, touched: last.0 };
             match slots.get_mut(slot(number)) {
                 Some(known) => {
                     if (Account { totals: account.totals, ..known.account }) != *account {
                         at_once.push(number);
                     }
-                    *known = changed;
+                    known.account = *account;
+                    known.touched = last.0;
                 }
                 None if slot(number) == known_accounts => {
                     known_accounts += 1;
-                    slots.push(changed);
+                    slots.push(Slot { account: *account, touched: last.0, posted: 0 });
                     at_once.push(number);
                 }
                 None => return Err(BookError::Malformed { what: "new account: its number leaves a gap" }),
+            }
+        }
+        for record in journal {
+            for posting in record.event.postings() {
+                if let Some(known) = slots.get_mut(slot(posting.account)) {
+                    known.posted = record.sequence.0;
+                }
             }
         }
         at_once.sort_unstable();

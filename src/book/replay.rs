@@ -45,13 +45,13 @@ pub(super) fn load(view: &BookView, indexes: &Indexes, bounds: &Bounds) -> BookR
     Ok(Loaded { accounts: Arc::new(Accounts::loaded(accounts)), pages, holds, directory })
 }
 
-fn add_names(view: &BookView, accounts: &[Account], directory: &mut Directory) -> BookResult<()> {
+fn add_names(view: &BookView, accounts: &[(Account, u64)], directory: &mut Directory) -> BookResult<()> {
     let mut names = view.all_names()?;
     names.sort_unstable_by_key(|(_, number)| *number);
     if names.len() != accounts.len() {
         return Err(BookError::Malformed { what: "list of accounts: names and accounts differ in number" });
     }
-    for ((name, number), account) in names.into_iter().zip(accounts) {
+    for ((name, number), (account, _)) in names.into_iter().zip(accounts) {
         if !directory.add_account(name, number, account.asset) {
             return Err(BookError::Malformed { what: "list of accounts: the numbers have a gap" });
         }
@@ -60,7 +60,7 @@ fn add_names(view: &BookView, accounts: &[Account], directory: &mut Directory) -
 }
 
 /// Reads the journal's end once for all that needs it.
-fn replay_journal(view: &BookView, indexes: &Indexes, accounts: &mut [Account], holds: &mut Holds) -> BookResult<()> {
+fn replay_journal(view: &BookView, indexes: &Indexes, accounts: &mut [(Account, u64)], holds: &mut Holds) -> BookResult<()> {
     let replay_from = view.meta().replay_from;
     let covered = [indexes.ids.covered(), indexes.references.covered(), indexes.postings.covered()];
     let [ids, references, postings] = covered.map(|covered| covered.sequence);

@@ -217,6 +217,9 @@ fn check_against_journal(view: &BookView) -> HashMap<TransactionId, TransactionS
         assert_eq!(asked, *account, "account {number}");
         assert_eq!(totals.get(&number).copied().unwrap_or(ledger::Totals::zero(account.scale)), account.totals);
         let wanted = postings.remove(&number).unwrap_or_default();
+        if let Some((in_memory, posted)) = view.account_in_memory(AccountNumber(number)) {
+            assert_eq!((in_memory, Some(&posted.0)), (*account, wanted.last()), "account {number}");
+        }
         let ask = |range, direction| -> Vec<u64> {
             let found = view.postings(AccountNumber(number), range, direction).unwrap();
             found.map(|sequence| sequence.unwrap().0).collect()
@@ -305,6 +308,12 @@ fn play(entries: u64, engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn En
     }
     check(&book.view().unwrap(), &play);
     check(&witness.view().unwrap(), &play);
+    let is_known = |number: u64| {
+        let number = AccountNumber(u32::try_from(number).unwrap());
+        witness.view().unwrap().account_in_memory(number).is_some()
+    };
+    let known = (0..ACCOUNTS).filter(|number| is_known(*number)).count();
+    assert!(known > 100, "{known} accounts of a book that never stopped are in memory with their last posting");
     assert!(play.answers.len() > 1_000, "{} answers", play.answers.len());
 }
 

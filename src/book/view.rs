@@ -98,9 +98,9 @@ impl BookView {
         records::asset::decode(&bytes.ok_or(BookError::Malformed { what: "asset number" })?)
     }
 
-    /// The number of an account's name.
-    pub fn account_number(&self, name: &AccountName) -> BookResult<Option<AccountNumber>> {
-        self.get(Kind::Names, records::name::key(name))?.map(|bytes| records::name::decode(&bytes)).transpose()
+    /// The number of an account's name. The account may be newer than this view, which then does not hold it.
+    pub fn account_number(&self, name: &AccountName) -> Option<AccountNumber> {
+        self.inner.directory.read().unwrap_or_else(PoisonError::into_inner).number(name)
     }
 
     /// The name of an account that this view holds.
@@ -111,8 +111,8 @@ impl BookView {
 
     /// An account: from memory, unless it has changed since this view was opened.
     pub fn account(&self, number: AccountNumber) -> BookResult<Option<Account>> {
-        if let Some(account) = self.inner.accounts.unchanged_since(number, self.last_sequence()) {
-            return Ok(Some(account));
+        if let Some(slot) = self.inner.accounts.unchanged_since(number, self.last_sequence()) {
+            return Ok(Some(slot.account));
         }
         let page = records::account::page(number);
         let Some(stored) = self.get(Kind::Accounts, &records::account::key(page))? else { return Ok(None) };
@@ -126,17 +126,28 @@ impl BookView {
         Ok(Some(account))
     }
 
+    /// An account and the last record with a posting on it, if both are in memory and have not changed since this view was opened: nothing is read then.
+    pub fn account_in_memory(&self, number: AccountNumber) -> Option<(Account, JournalSequence)> {
+        let slot = self.inner.accounts.unchanged_since(number, self.last_sequence())?;
+        (slot.posted != 0).then_some((slot.account, JournalSequence(slot.posted)))
+    }
+
+    /// The asset that an account holds, if it is known in memory.
+    pub fn asset_in_memory(&self, number: AccountNumber) -> Option<Asset> {
+        self.inner.directory.read().unwrap_or_else(PoisonError::into_inner).asset_of(number).copied()
+    }
+
     /// All accounts, by number: the pages, brought up to date by the journal's last part.
     pub fn all_accounts(&self) -> BookResult<Vec<Account>> {
         let mut accounts = self.stored_accounts()?;
         for record in self.journal_range(self.inner.meta.replay_from + 1..=self.last_sequence().0)? {
             accounts::replay(&mut accounts, &record?)?;
         }
-        Ok(accounts)
+        Ok(accounts.into_iter().map(|(account, _)| account).collect())
     }
 
-    /// The accounts as the pages have them.
-    pub(super) fn stored_accounts(&self) -> BookResult<Vec<Account>> {
+    /// The accounts as the pages have them, none with a record that posted on it.
+    pub(super) fn stored_accounts(&self) -> BookResult<Vec<(Account, u64)>> {
         let mut accounts = Vec::new();
         for pair in self.scan(Kind::Accounts, &KeyRange::all(), Direction::Forward)? {
             let (key, stored) = pair?;
@@ -144,7 +155,7 @@ impl BookView {
             if first != accounts.len() as u64 {
                 return Err(BookError::Malformed { what: "list of accounts: a page is missing" });
             }
-            accounts.extend(records::account::decode(&stored)?);
+            accounts.extend(records::account::decode(&stored)?.into_iter().map(|account| (account, 0)));
         }
         Ok(accounts)
     }

@@ -106,5 +106,5 @@ pub(super) fn write_meta(batch: &mut Batch, spaces: &Spaces, meta: &Meta) {
 pub(super) fn absorb_accounts(hot: &mut Hot, changes: &Changes) -> BookResult<Vec<AccountNumber>> {
     let changed = changes.accounts.iter().map(|(number, account)| (*number, account));
     let accounts: &accounts::Accounts = &hot.accounts;
-    hot.pages.absorb(accounts, changed, changes.head.sequence)
+    hot.pages.absorb(accounts, changed, &changes.journal, changes.head.sequence)
 }

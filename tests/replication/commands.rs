@@ -80,7 +80,7 @@ pub fn heavy_cent(number: u64) -> Command {
 
 /// How many cents Alice has.
 pub fn cents(view: &BookView) -> u128 {
-    let Some(number) = view.account_number(&AccountName::new(ALICE).unwrap()).unwrap() else { return 0 };
+    let Some(number) = view.account_number(&AccountName::new(ALICE).unwrap()) else { return 0 };
     view.account(number).unwrap().unwrap().totals.credits_posted.mantissa()
 }
 
