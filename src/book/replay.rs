@@ -60,7 +60,12 @@ fn add_names(view: &BookView, accounts: &[(Account, u64)], directory: &mut Direc
 }
 
 /// Reads the journal's end once for all that needs it.
-fn replay_journal(view: &BookView, indexes: &Indexes, accounts: &mut [(Account, u64)], holds: &mut Holds) -> BookResult<()> {
+fn replay_journal(
+    view: &BookView,
+    indexes: &Indexes,
+    accounts: &mut [(Account, u64)],
+    holds: &mut Holds,
+) -> BookResult<()> {
     let replay_from = view.meta().replay_from;
     let covered = [indexes.ids.covered(), indexes.references.covered(), indexes.postings.covered()];
     let [ids, references, postings] = covered.map(|covered| covered.sequence);
