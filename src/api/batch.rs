@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::sync::{PoisonError, RwLock};
 
+use bytes::Bytes;
 use ledger::command::{Post, Posting, Try};
 use ledger::limits::{MAX_BATCH_COMMANDS, MAX_REQUEST_BYTES};
 use ledger::{AccountNumber, Command, Operation, RequestId};
@@ -202,10 +203,33 @@ fn any_command(names: &Directory, field: &[u8]) -> Option<Command> {
 /// # Errors
 /// What is wrong with it, and where.
 pub(super) fn read(names: &RwLock<Directory>, bytes: &[u8]) -> Result<Batch, Status> {
-    match read_plain(names, bytes) {
-        Some(commands) => Ok(Batch::Encoded(commands)),
-        None => read_messages(&names.read().unwrap_or_else(PoisonError::into_inner), bytes),
+    read_plain(names, bytes).map_or_else(|| read_any(names, bytes), |commands| Ok(Batch::Encoded(commands)))
+}
+
+/// As [`read`], but all of it by the generated types.
+pub(super) fn read_any(names: &RwLock<Directory>, bytes: &[u8]) -> Result<Batch, Status> {
+    read_messages(&names.read().unwrap_or_else(PoisonError::into_inner), bytes)
+}
+
+/// A long batch in two, to be read at the same time and then [joined](join). None if the whole cannot be plain.
+pub(super) fn halves(bytes: &Bytes) -> Option<[Bytes; 2]> {
+    if bytes.len() > MAX_REQUEST_BYTES {
+        return None;
     }
+    let mut rest: &[u8] = bytes;
+    while rest.len() > bytes.len() / 2 {
+        next_bytes(&mut rest)?;
+    }
+    let middle = bytes.len() - rest.len();
+    Some([bytes.slice(..middle), bytes.slice(middle..)])
+}
+
+/// What [`read_plain`] finds in a batch of which it read the halves; none if it would find nothing.
+pub(super) fn join(first: Option<EncodedCommands>, second: Option<EncodedCommands>) -> Option<EncodedCommands> {
+    let (mut all, mut second) = (first?, second?);
+    all.bytes.append(&mut second.bytes);
+    all.count += second.count;
+    usize::try_from(all.count).is_ok_and(|count| count <= MAX_BATCH_COMMANDS).then_some(all)
 }
 
 /// A posting where it lies, and what number its account has.

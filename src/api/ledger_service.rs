@@ -30,15 +30,25 @@ impl Api {
         Ok(command)
     }
 
-    /// What a batch asks for, checked; if it is long, on a thread that may be busy for some milliseconds.
+    /// What a batch asks for, checked; if it is long, on two threads that may be busy for some milliseconds.
     async fn parse_batch(&self, bytes: Bytes) -> Result<Batch, Status> {
         let directory = self.node.book().directory();
-        let is_long = bytes.len() > LONG_BATCH_BYTES;
-        let parse = move || batch::read(&directory, &bytes);
-        if is_long {
-            return self.node.threads().run_blocking(parse).await.map_err(|error| errors::storage(&error))?;
+        if bytes.len() <= LONG_BATCH_BYTES {
+            return batch::read(&directory, &bytes);
         }
-        parse()
+        let threads = self.node.threads();
+        if let Some(halves) = batch::halves(&bytes) {
+            let [first, second] = halves.map(|half| {
+                let directory = Arc::clone(&directory);
+                threads.run_blocking(move || batch::read_plain(&directory, &half))
+            });
+            let (first, second) = tokio::try_join!(first, second).map_err(|error| errors::storage(&error))?;
+            if let Some(commands) = batch::join(first, second) {
+                return Ok(Batch::Encoded(commands));
+            }
+        }
+        let read = threads.run_blocking(move || batch::read_any(&directory, &bytes)).await;
+        read.map_err(|error| errors::storage(&error))?
     }
 
     /// Decides a batch: the bytes of an `ExecuteBatchRequest` to those of an `ExecuteBatchResponse`.

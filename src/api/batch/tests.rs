@@ -48,10 +48,20 @@ fn by_messages(names: &RwLock<Directory>, bytes: &[u8]) -> Option<EncodedCommand
     }
 }
 
+/// What the one pass finds, which is the same in the whole and in two halves.
+fn plain(names: &RwLock<Directory>, bytes: &[u8]) -> Option<EncodedCommands> {
+    let found = read_plain(names, bytes);
+    let halves = halves(&Bytes::copy_from_slice(bytes)).map(|halves| halves.map(|half| read_plain(names, &half)));
+    if let Some([first, second]) = halves.filter(|[_, second]| second.is_some()) {
+        assert_eq!(join(first, second), found, "{bytes:?}");
+    }
+    found
+}
+
 /// The one pass finds what the messages hold, or nothing where they are refused. It need not find all that they do.
 fn assert_same(bytes: &[u8]) {
     let names = names();
-    if let Some(found) = read_plain(&names, bytes) {
+    if let Some(found) = plain(&names, bytes) {
         assert_eq!(Some(found), by_messages(&names, bytes), "{bytes:?}");
     }
 }
@@ -204,7 +214,7 @@ fn plain_transfers_are_read_in_one_pass() {
     let whole = v1::TransferRequest { asset: "USD".to_owned(), transaction_id: ID.to_owned(), ..transfer() };
     let operations = [transfer(), to_unknown, whole].map(|transfer| Some(Message::Transfer(transfer)));
     let bytes = batch(operations.into()).encode_to_vec();
-    let found = read_plain(&names(), &bytes).expect("nothing is wrong with it");
+    let found = plain(&names(), &bytes).expect("nothing is wrong with it");
     assert_eq!(found.count, 3);
     assert_eq!(Some(found), by_messages(&names(), &bytes));
 }
@@ -224,7 +234,7 @@ fn tries_confirms_and_cancels_are_read_in_one_pass() {
         assert!(group.plain(&message).is_some(), "{operation:?} is left to the messages");
     }
     let bytes = batch(operations.map(Some).into()).encode_to_vec();
-    let found = read_plain(&names(), &bytes).expect("nothing is wrong with it");
+    let found = plain(&names(), &bytes).expect("nothing is wrong with it");
     assert_eq!(found.count, 3);
     assert_eq!(Some(found), by_messages(&names(), &bytes));
 }
@@ -236,8 +246,20 @@ fn other_commands_stand_among_them() {
     detailed.details = Some(v1::Details { reference: "order 7".to_owned(), ..Default::default() });
     let operations = [Message::Transfer(transfer()), Message::FreezeAccount(freeze), Message::Transfer(detailed)];
     let bytes = batch(operations.map(Some).into()).encode_to_vec();
-    let found = read_plain(&names(), &bytes).expect("nothing is wrong with it");
+    let found = plain(&names(), &bytes).expect("nothing is wrong with it");
     assert_eq!(Some(found), by_messages(&names(), &bytes));
+}
+
+#[test]
+fn a_long_batch_is_read_in_halves() {
+    for commands in [2, 3, 1_000, MAX_BATCH_COMMANDS] {
+        let bytes = batch(vec![Some(Message::Transfer(transfer())); commands]).encode_to_vec();
+        let [first, second] = halves(&Bytes::copy_from_slice(&bytes)).unwrap().map(|half| read_plain(&names(), &half));
+        assert_eq!(join(first, second), by_messages(&names(), &bytes), "{commands} commands");
+    }
+    let many = batch(vec![Some(Message::Transfer(transfer())); MAX_BATCH_COMMANDS + 1]).encode_to_vec();
+    let [first, second] = halves(&Bytes::copy_from_slice(&many)).unwrap().map(|half| read_plain(&names(), &half));
+    assert_eq!(join(first, second), None);
 }
 
 #[test]
