@@ -1,7 +1,7 @@
 //! The thread on which replication lives: openraft's tasks, the proposer, the connections to and from the peers, and the log.
 //!
 //! A request passes a dozen tasks. Were they on several threads, each hand-over could cost a wake-up of tens of microseconds, more than what is handed over; here it costs nothing. The
-//! log is written and synced on this thread too: it is the log's own thread, and openraft waits for each append anyway. Nothing that takes long otherwise may run here. Large entries
+//! log is written on this thread too, and synced on it unless a leader syncs beside its followers (see `leader_sync`): openraft waits for each append anyway. Nothing that takes long otherwise may run here. Large entries
 //! are applied on the applier's thread, clients are served and the book is read on others.
 
 use std::future::Future;
