@@ -148,8 +148,9 @@ fn effective_totals(
 ) -> AuditResult<(Totals, JournalSequence)> {
     let mut totals = Totals::zero(account.scale);
     let mut last = JournalSequence(0);
+    let mut journal = view.journal_reader();
     for sequence in view.postings(number, 0..=view.last_sequence().0, Direction::Forward)? {
-        let record = view.known_journal(sequence?)?;
+        let record = journal.known(sequence?)?;
         if !books(&record.event) || effective_ns(view, &record)? > until_ns {
             continue;
         }

@@ -109,8 +109,8 @@ fn by_record(view: &BookView, number: AccountNumber, account: Account, period: P
     let before = before.max(period.after);
     let (opening_totals, _) = totals_at(view, number, &account, before)?;
     let opening = posted_balance(account.class, &opening_totals).ok_or_else(|| out_of_range(before))?;
-    let mut lines = Vec::new();
-    let mut has_more = false;
+    let (mut lines, mut has_more) = (Vec::new(), false);
+    let mut journal = view.journal_reader();
     for sequence in view.postings(number, before.0 + 1..=last.0, Direction::Forward)? {
         let sequence = sequence?;
         // A page ends with a whole record, so that the next begins after it.
@@ -118,7 +118,7 @@ fn by_record(view: &BookView, number: AccountNumber, account: Account, period: P
             has_more = true;
             break;
         }
-        let record = view.known_journal(sequence)?;
+        let record = journal.known(sequence)?;
         lines.extend(lines_of(&record, number, &account)?);
     }
     let closing = lines.last().map_or(opening, |line| line.posted);
@@ -134,8 +134,9 @@ fn by_effective_date(
 ) -> AuditResult<Statement> {
     let last = period.last.unwrap_or(last_sequence(view, AsOf::Now)?);
     let mut booked: Vec<(i64, JournalSequence)> = Vec::new();
+    let mut journal = view.journal_reader();
     for sequence in view.postings(number, 0..=last.0, Direction::Forward)? {
-        let record = view.known_journal(sequence?)?;
+        let record = journal.known(sequence?)?;
         if books(&record.event) {
             booked.push((effective_ns(view, &record)?, record.sequence));
         }
@@ -152,7 +153,7 @@ fn by_effective_date(
             has_more = true;
             break;
         }
-        let record = view.known_journal(line.1)?;
+        let record = journal.known(line.1)?;
         for posting in record.event.postings().iter().filter(|posting| posting.account == number) {
             totals = totals.post(posting.side, posting.amount).ok_or_else(|| out_of_range(line.1))?;
             let posted = posted_balance(account.class, &totals).ok_or_else(|| out_of_range(line.1))?;

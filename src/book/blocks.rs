@@ -118,6 +118,68 @@ impl<T: DeserializeOwned + Clone> LastBlock<T> {
     }
 }
 
+/// A record as far on as this is looked for in the next block: blocks seldom hold more.
+const FAR_AHEAD: u64 = 256;
+
+/// Reads single records, best in ascending order: those of a block are then decoded once.
+#[derive(Debug)]
+pub(super) struct Cursor<T> {
+    in_hand: Option<InHand>,
+    records: std::marker::PhantomData<T>,
+}
+
+/// A block: its bytes, how many are used, and the number of the next record in it.
+#[derive(Debug)]
+struct InHand {
+    block: StoredBytes,
+    used: usize,
+    next: u64,
+}
+
+impl<T> Default for Cursor<T> {
+    fn default() -> Self {
+        Cursor { in_hand: None, records: std::marker::PhantomData }
+    }
+}
+
+impl<T: DeserializeOwned> Cursor<T> {
+    /// The record of a number.
+    pub(super) fn get(
+        &mut self,
+        view: &dyn View,
+        space: Space,
+        what: &'static str,
+        number: u64,
+    ) -> BookResult<Option<T>> {
+        let is_near = |hand: &InHand| number.checked_sub(hand.next).is_some_and(|ahead| ahead < FAR_AHEAD);
+        if self.in_hand.as_ref().is_some_and(is_near)
+            && let Some(found) = self.walk_to(what, number)?
+        {
+            return Ok(Some(found));
+        }
+        let block = block_of(view, space, what, number)?;
+        self.in_hand = block.map(|(first, block)| InHand { block, used: 0, next: first });
+        self.walk_to(what, number)
+    }
+
+    /// Decodes on to a record; none if the block ends before it.
+    fn walk_to(&mut self, what: &'static str, number: u64) -> BookResult<Option<T>> {
+        let Some(hand) = &mut self.in_hand else { return Ok(None) };
+        loop {
+            let mut rest = hand.block.get(hand.used..).unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            let record = decode_next(what, &mut rest)?;
+            hand.used = hand.block.len() - rest.len();
+            hand.next += 1;
+            if hand.next > number {
+                return Ok(Some(record));
+            }
+        }
+    }
+}
+
 /// The records of a range of numbers, in order.
 pub(super) fn range<'v, T: DeserializeOwned>(
     view: &'v dyn View,

@@ -181,8 +181,14 @@ fn check_against_journal(view: &BookView) -> HashMap<TransactionId, TransactionS
     let mut open = BTreeMap::new();
     let mut references: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     let mut expected = 1;
+    let mut reader = view.journal_reader();
     for record in view.journal_range(1..=last).unwrap() {
         let record = record.unwrap();
+        // Onward, back, and far ahead.
+        for sequence in [record.sequence.0, record.sequence.0 / 2 + 1, last - record.sequence.0 / 3] {
+            assert_eq!(reader.known(JournalSequence(sequence)).unwrap().sequence.0, sequence);
+        }
+        assert_eq!(reader.known(record.sequence).unwrap(), record);
         assert_eq!(record.sequence.0, expected);
         assert_eq!(view.journal(record.sequence).unwrap().as_ref(), Some(&record));
         expected += 1;

@@ -11,7 +11,7 @@ use ledger::{
 };
 
 use super::accounts::{self, Accounts};
-use super::blocks::{self, LastBlock};
+use super::blocks::{self, Cursor, LastBlock};
 use super::directory::Directory;
 use super::index::{self, IndexView};
 use super::records::{self, Kind, Spaces, hold::Hold, index::KEPT_BIT, kept::KeptRecord, meta::Meta};
@@ -299,6 +299,11 @@ impl BookView {
         self.journal(sequence)?.ok_or(BookError::Malformed { what: MISSING })
     }
 
+    /// Reads single journal records, best in ascending order.
+    pub fn journal_reader(&self) -> JournalReader<'_> {
+        JournalReader { view: self, cursor: Cursor::default() }
+    }
+
     /// Journal records of a range of sequences, in order.
     pub fn journal_range(
         &self,
@@ -381,6 +386,24 @@ impl BookView {
             }
         }
         Ok(JournalSequence(low))
+    }
+}
+
+/// Reads single journal records of a view; records that lie near each other are decoded once.
+pub struct JournalReader<'v> {
+    view: &'v BookView,
+    cursor: Cursor<JournalRecord>,
+}
+
+impl JournalReader<'_> {
+    /// A journal record that must be there.
+    ///
+    /// # Errors
+    /// When the book cannot be read, or has no such record.
+    pub fn known(&mut self, sequence: JournalSequence) -> BookResult<JournalRecord> {
+        let Inner { view, spaces, .. } = self.view.inner.as_ref();
+        let found = self.cursor.get(view.as_ref(), spaces.of(Kind::Journal), records::journal::WHAT, sequence.0)?;
+        found.ok_or(BookError::Malformed { what: MISSING })
     }
 }
 
