@@ -192,7 +192,7 @@ impl AuditService for Api {
         // A statement is computed from journal positions, so any replica that has got there continues a walk.
         let view = match &token {
             Some(token) => match self.node.view_at_least(token.index, deadline).await {
-                Ok(view) => Arc::new(view.map_err(|error| errors::storage(&error))?),
+                Ok(view) => Arc::new(view),
                 Err(error) => return Err(self.submit_status(&error)),
             },
             None => self.view(message.read.as_ref(), deadline).await?,
@@ -359,15 +359,10 @@ impl AuditService for Api {
                     changed = applied.changed() => changed,
                     () = sender.closed() => return,
                 };
-                match (changed, api.node.stale_view()) {
-                    (Ok(()), Ok(newer)) => view = Arc::new(newer),
-                    (Ok(()), Err(error)) => {
-                        // The caller may have gone.
-                        let _ = sender.send(Err(errors::storage(&error))).await;
-                        return;
-                    }
-                    (Err(_), _) => return,
+                if changed.is_err() {
+                    return;
                 }
+                view = Arc::new(api.node.stale_view());
             }
         });
         Ok(Response::new(ReceiverStream::new(receiver)))

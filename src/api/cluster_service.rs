@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{Api, errors, render};
+use super::{Api, render};
 use crate::book::records::hex;
 use crate::proto::v1::{self, cluster_service_server::ClusterService};
 use crate::replication::Role;
@@ -25,7 +25,7 @@ impl ClusterService for Api {
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         let identity = self.node.identity();
         let status = self.node.status();
-        let view = self.node.stale_view().map_err(|error| errors::storage(&error))?;
+        let view = self.node.stale_view();
         let meta = view.meta();
         let members = identity
             .members

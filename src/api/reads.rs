@@ -68,11 +68,7 @@ impl Api {
                 self.node.linearizable_view(deadline).await
             }
         };
-        match view {
-            Ok(Ok(view)) => Ok(Arc::new(view)),
-            Ok(Err(error)) => Err(errors::storage(&error)),
-            Err(error) => Err(self.submit_status(&error)),
-        }
+        view.map(Arc::new).map_err(|error| self.submit_status(&error))
     }
 
     /// Asks a view a question on a thread that may block.

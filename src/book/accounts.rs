@@ -1,12 +1,13 @@
 //! All accounts in memory, and the writing of them in pages.
 //!
-//! The applier changes them here; readers copy single accounts that have not changed since their view. On disk an account's totals may be older than the book: pages are written in turn, some
+//! The applier changes them here, before the view that shows it is published; readers copy single accounts as they are or as they were before the last entry that changed any. On disk an account's totals may be older than the book: pages are written in turn, some
 //! with every entry, and what the journal says since brings them up to date at the next open. The totals that a journal record left are in the record, so the replay decides nothing.
 //! Whatever else changes on an account is written at once.
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ledger::journal::JournalSequence;
+use ledger::table::Table;
 use ledger::{Account, AccountNumber, JournalRecord};
 
 use super::records::account::{PAGE_ACCOUNTS, page, place};
@@ -31,6 +32,8 @@ pub(super) struct Slot {
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     slots: RwLock<Vec<Slot>>,
+    /// What the last change of any replaced: what is being applied is in `slots` already, while readers still see what was before.
+    before: RwLock<Table<AccountNumber, Slot>>,
 }
 
 fn slot(number: AccountNumber) -> usize {
@@ -41,7 +44,7 @@ impl Accounts {
     /// Accounts as they were loaded, each with the last record that is known to have a posting on it.
     pub(super) fn loaded(accounts: Vec<(Account, u64)>) -> Accounts {
         let slots = accounts.into_iter().map(|(account, posted)| Slot { account, touched: 0, posted }).collect();
-        Accounts { slots: RwLock::new(slots) }
+        Accounts { slots: RwLock::new(slots), before: RwLock::default() }
     }
 
     /// All of them, unchanging as long as the guard is held.
@@ -53,9 +56,15 @@ impl Accounts {
         self.slots.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An account, if no record after `last` touched it.
-    pub(super) fn unchanged_since(&self, number: AccountNumber, last: JournalSequence) -> Option<Slot> {
-        self.read().get(slot(number)).filter(|slot| slot.touched <= last.0).copied()
+    /// An account as a view shows it that ends with `last`, if it has changed only once since.
+    pub(super) fn as_of(&self, number: AccountNumber, last: JournalSequence) -> Option<Slot> {
+        let is_shown = |slot: &&Slot| slot.touched <= last.0;
+        if let Some(slot) = self.read().get(slot(number)).filter(is_shown) {
+            return Some(*slot);
+        }
+        // It was touched after `last`. Should it change once more before this is read, then what is found was touched after `last` too.
+        let before = self.before.read().unwrap_or_else(PoisonError::into_inner);
+        before.get(&number).filter(is_shown).copied()
     }
 }
 
@@ -113,12 +122,15 @@ impl Pages {
     pub(super) fn absorb<'c>(
         &mut self,
         accounts: &Accounts,
-        changes: impl Iterator<Item = (AccountNumber, &'c Account)>,
+        changes: impl ExactSizeIterator<Item = (AccountNumber, &'c Account)>,
         journal: &[JournalRecord],
         last: JournalSequence,
     ) -> BookResult<Vec<AccountNumber>> {
         let mut at_once = Vec::new();
         let mut slots = accounts.write();
+        let mut before = accounts.before.write().unwrap_or_else(PoisonError::into_inner);
+        before.clear();
+        before.reserve(changes.len());
         let mut known_accounts = slots.len();
         for (number, account) in changes {
             let page = page(number);
@@ -129,6 +141,7 @@ impl Pages {
             self.dirty[dirty] = true;
             match slots.get_mut(slot(number)) {
                 Some(known) => {
+                    before.insert(number, *known);
                     if (Account { totals: account.totals, ..known.account }) != *account {
                         at_once.push(number);
                     }

@@ -116,7 +116,7 @@ impl Book {
     }
 
     fn decide(&self, hot: &Hot, room: Changes, index: u64, entry: &EncodedEntry<'_>) -> BookResult<Applied> {
-        let view = self.view()?;
+        let view = self.view();
         let records = HotRecords {
             head: hot.meta.head,
             accounts: hot.accounts.read(),
@@ -145,7 +145,7 @@ impl Book {
         let first_kept = meta.kept + 1;
         let beside = Beside { kept: &kept, accounts: &changed, ended: &ended };
         writer::write(&mut batch, hot, changes, &beside, &mut meta)?;
-        let upkeep_view = self.view()?;
+        let upkeep_view = self.view();
         hot.indexes.add(&upkeep_view, &hot.spaces, &changes.journal, (first_kept, &kept), &meta, &mut batch)?;
         writer::write_meta(&mut batch, &hot.spaces, &meta);
         self.engine.write(&batch)?;

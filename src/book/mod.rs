@@ -24,10 +24,9 @@ mod writer;
 
 pub use applier::{Committed, Payload};
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use ledger::{Changes, JournalRecord, LogTime};
+use ledger::{Changes, JournalRecord};
 
 use crate::store::{Batch, Engine, SpaceId, StoreError, View};
 use accounts::{Accounts, Pages};
@@ -98,8 +97,6 @@ const BOUNDS: Bounds = Bounds {
 };
 /// More than an entry that is applied at once can write.
 const QUICK_BYTES: usize = 4 * 1024 * 1024;
-/// No deadline is set.
-const NEVER: u64 = u64::MAX;
 
 /// The indexes into the history.
 #[derive(Debug)]
@@ -165,8 +162,6 @@ pub struct Book {
     hot: Mutex<Hot>,
     /// The view that shows what was last applied.
     published: RwLock<BookView>,
-    /// When the first hold expires, in nanoseconds since 1970.
-    earliest_deadline: AtomicU64,
     directory: Arc<RwLock<Directory>>,
     local_clock_expiry: Option<fn() -> u64>,
 }
@@ -200,9 +195,8 @@ impl Book {
         let spaces = Spaces::open(engine.as_ref(), meta.generation)?;
         let directory = Arc::new(RwLock::new(Directory::default()));
         let (hot, published) = load(engine.as_ref(), &directory, meta, spaces, bounds)?;
-        let earliest_deadline = AtomicU64::new(hot.holds.earliest_deadline().map_or(NEVER, |deadline| deadline.0));
         let published = RwLock::new(published);
-        Ok(Book { engine, hot: Mutex::new(hot), published, earliest_deadline, directory, local_clock_expiry: None })
+        Ok(Book { engine, hot: Mutex::new(hot), published, directory, local_clock_expiry: None })
     }
 
     /// Seeds the bug `expiry-by-local-clock`: entries are stamped anew by each replica's own clock.
@@ -220,31 +214,26 @@ impl Book {
     fn reload(&self, hot: &mut Hot, meta: Meta, spaces: Spaces) -> BookResult<()> {
         let (loaded, published) = load(self.engine.as_ref(), &self.directory, meta, spaces, hot.bounds)?;
         *hot = loaded;
-        self.show(hot, published);
+        self.show(published);
         Ok(())
     }
 
     /// Opens a view of what was applied, for all readers.
     fn publish(&self, hot: &Hot) -> BookResult<()> {
         let view = view_of(self.engine.as_ref(), &self.directory, hot)?;
-        self.show(hot, view);
+        self.show(view);
         Ok(())
     }
 
-    fn show(&self, hot: &Hot, view: BookView) {
-        let deadline = hot.holds.earliest_deadline().map_or(NEVER, |deadline| deadline.0);
-        self.earliest_deadline.store(deadline, Ordering::Release);
+    fn show(&self, view: BookView) {
         let before = std::mem::replace(&mut *self.published.write().unwrap_or_else(PoisonError::into_inner), view);
         // Outside the lock, for it may be the last to hold what it shows.
         drop(before);
     }
 
     /// A consistent view of the book, for readers: what was last applied.
-    ///
-    /// # Errors
-    /// Never, at present.
-    pub fn view(&self) -> BookResult<BookView> {
-        Ok(self.published.read().unwrap_or_else(PoisonError::into_inner).clone())
+    pub fn view(&self) -> BookView {
+        self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The names of accounts and assets, for whoever resolves them before proposing.
@@ -255,12 +244,6 @@ impl Book {
     /// The book's meta record: what it has applied and where it stands.
     pub fn meta(&self) -> Meta {
         self.published.read().unwrap_or_else(PoisonError::into_inner).meta().clone()
-    }
-
-    /// When the first hold expires, if any will.
-    pub fn earliest_deadline(&self) -> Option<LogTime> {
-        let deadline = self.earliest_deadline.load(Ordering::Acquire);
-        (deadline != NEVER).then_some(LogTime(deadline))
     }
 
     /// The engine's name.
@@ -304,6 +287,7 @@ fn load(
         meta: meta.clone(),
         directory: Arc::clone(directory),
         accounts: Arc::default(),
+        earliest_deadline: None,
         ids: indexes.ids.view(&spaces),
         references: indexes.references.view(&spaces),
         postings: indexes.postings.view(&spaces),
@@ -334,6 +318,7 @@ fn view_of(engine: &dyn Engine, directory: &Arc<RwLock<Directory>>, hot: &Hot) -
         meta: hot.meta.clone(),
         directory: Arc::clone(directory),
         accounts: Arc::clone(&hot.accounts),
+        earliest_deadline: hot.holds.earliest_deadline(),
         ids: hot.indexes.ids.view(&hot.spaces),
         references: hot.indexes.references.view(&hot.spaces),
         postings: hot.indexes.postings.view(&hot.spaces),

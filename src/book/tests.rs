@@ -246,6 +246,12 @@ fn check_against_journal(view: &BookView) -> HashMap<TransactionId, TransactionS
     states
 }
 
+/// What a view has in memory of each account.
+fn in_memory(view: &BookView) -> Vec<Option<(Account, JournalSequence)>> {
+    let numbers = 0..u32::try_from(ACCOUNTS).unwrap();
+    numbers.map(|number| view.account_in_memory(AccountNumber(number))).collect()
+}
+
 /// What a book must remember of requests and transactions.
 fn check_memory(view: &BookView, answers: &[(RequestId, Answer)], states: &HashMap<TransactionId, TransactionState>) {
     for (request, answer) in answers {
@@ -297,9 +303,12 @@ fn play(entries: u64, engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn En
     let mut views: Vec<BookView> = Vec::new();
     for number in 0..entries {
         let commands: Vec<Command> = (0..play.random.below(9)).map(|_| play.next_command()).collect();
+        let before = witness.view();
+        let shown = in_memory(&before);
         play.apply(&commands, &[&book, &witness]);
+        assert!(in_memory(&before) == shown, "an entry changed what a view of the moment before shows");
         if play.random.below(80) == 0 {
-            views.push(book.view().unwrap());
+            views.push(book.view());
         }
         if play.random.below(120) == 0 {
             views.iter().for_each(|view| check(view, &play));
@@ -308,17 +317,13 @@ fn play(entries: u64, engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn En
             engine = reopen(engine);
             book = Book::open_with(Arc::clone(&engine), SMALL).unwrap();
             assert_eq!(book.meta(), Book::open_with(Arc::clone(&engine), SMALL).unwrap().meta());
-            check(&book.view().unwrap(), &play);
+            check(&book.view(), &play);
         }
         assert!(book.meta().index == number + 2);
     }
-    check(&book.view().unwrap(), &play);
-    check(&witness.view().unwrap(), &play);
-    let is_known = |number: u64| {
-        let number = AccountNumber(u32::try_from(number).unwrap());
-        witness.view().unwrap().account_in_memory(number).is_some()
-    };
-    let known = (0..ACCOUNTS).filter(|number| is_known(*number)).count();
+    check(&book.view(), &play);
+    check(&witness.view(), &play);
+    let known = in_memory(&witness.view()).into_iter().flatten().count();
     assert!(known > 100, "{known} accounts of a book that never stopped are in memory with their last posting");
     assert!(play.answers.len() > 1_000, "{} answers", play.answers.len());
 }

@@ -33,6 +33,7 @@ pub(super) struct Inner {
     pub(super) meta: Meta,
     pub(super) directory: Arc<RwLock<Directory>>,
     pub(super) accounts: Arc<Accounts>,
+    pub(super) earliest_deadline: Option<LogTime>,
     pub(super) ids: IndexView<16>,
     pub(super) references: IndexView<16>,
     pub(super) postings: IndexView<4>,
@@ -61,6 +62,11 @@ impl BookView {
     /// The log's time in this view.
     pub fn time(&self) -> LogTime {
         self.inner.meta.head.time
+    }
+
+    /// When the first hold that is open in this view expires, if any will.
+    pub fn earliest_deadline(&self) -> Option<LogTime> {
+        self.inner.earliest_deadline
     }
 
     /// The last journal sequence in this view.
@@ -109,9 +115,9 @@ impl BookView {
         directory.name(number).cloned().ok_or(BookError::Malformed { what: "account number" })
     }
 
-    /// An account: from memory, unless it has changed since this view was opened.
+    /// An account: from memory, unless it has changed more than once since this view was opened.
     pub fn account(&self, number: AccountNumber) -> BookResult<Option<Account>> {
-        if let Some(slot) = self.inner.accounts.unchanged_since(number, self.last_sequence()) {
+        if let Some(slot) = self.inner.accounts.as_of(number, self.last_sequence()) {
             return Ok(Some(slot.account));
         }
         let page = records::account::page(number);
@@ -126,9 +132,9 @@ impl BookView {
         Ok(Some(account))
     }
 
-    /// An account and the last record with a posting on it, if both are in memory and have not changed since this view was opened: nothing is read then.
+    /// An account and the last record with a posting on it, if both are in memory and have changed no more than once since this view was opened: nothing is read then.
     pub fn account_in_memory(&self, number: AccountNumber) -> Option<(Account, JournalSequence)> {
-        let slot = self.inner.accounts.unchanged_since(number, self.last_sequence())?;
+        let slot = self.inner.accounts.as_of(number, self.last_sequence())?;
         (slot.posted != 0).then_some((slot.account, JournalSequence(slot.posted)))
     }
 

@@ -1,12 +1,13 @@
 //! The sync of what a leader appended to its own log, beside what its followers do: Raft lets a leader send its entries before it has synced them, as long as nobody counts it among
 //! those that hold an entry before it has (Ongaro, "Consensus: Bridging Theory and Practice", section 10.2.1).
 //!
-//! openraft counts a leader as soon as its log says that an append is done, which is said here before the sync. So three things wait for it: what is applied, and answered, on the
-//! leader; how far it tells its followers that the log is committed; and the leader's own view of what was committed, once written down. And a replica that led never takes up the
-//! same term again after a restart, for the entries that it had not synced may be gone, while a follower holds them.
+//! openraft counts a leader as soon as its log says that an append is done, which is said here before the sync. So what the leader applies, and answers, waits for the sync; and its
+//! followers are told of no commit before the leader has applied it (`commits.rs`). And a replica that led never takes up the same term again after a restart, for the entries that it
+//! had not synced may be gone, while a follower holds them.
 //! See `docs/decisions/0019-why-the-leader-syncs-beside-its-followers.md`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -17,14 +18,6 @@ use crate::store::Engine;
 
 /// How long a sync takes in simulation.
 const SIMULATED_SYNC: Duration = Duration::from_millis(1);
-
-/// How far the log is written, and how far synced.
-#[derive(Debug, Clone, Copy, Default)]
-struct Written {
-    /// The last index written.
-    last: u64,
-    has_failed: bool,
-}
 
 /// What it takes to sync beside the followers.
 pub(super) struct Beside {
@@ -45,8 +38,11 @@ pub(super) struct LeaderSync {
     threads: Threads,
     worker: Worker,
     engine: Arc<dyn Engine>,
-    written: Arc<Mutex<Written>>,
+    /// The last index written.
+    written: Arc<watch::Sender<u64>>,
+    /// The last index synced.
     synced: Arc<watch::Sender<u64>>,
+    has_failed: Arc<AtomicBool>,
     on_fatal: OnFatal,
 }
 
@@ -54,8 +50,9 @@ impl LeaderSync {
     /// For the log in `engine`, which is synced up to `last`.
     pub(super) fn new(beside: Beside, engine: Arc<dyn Engine>, last: u64) -> LeaderSync {
         let Beside { own_id, threads, worker, on_fatal } = beside;
-        let written = Arc::new(Mutex::new(Written { last, has_failed: false }));
-        LeaderSync { own_id, threads, worker, engine, written, synced: Arc::new(watch::channel(last).0), on_fatal }
+        let at_last = || Arc::new(watch::channel(last).0);
+        let (written, synced, has_failed) = (at_last(), at_last(), Arc::default());
+        LeaderSync { own_id, threads, worker, engine, written, synced, has_failed, on_fatal }
     }
 
     /// Whose entries are synced here.
@@ -68,19 +65,20 @@ impl LeaderSync {
         self.synced.subscribe()
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Written) -> T) -> T {
-        change(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Watches the index up to which the log is written.
+    pub(super) fn written(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
     }
 
     /// The log now ends at `last` and all of it is synced. If it is shorter than it was, nothing may be under way.
     pub(super) fn is_synced(&self, last: u64) {
-        self.change(|written| written.last = last);
+        self.written.send_replace(last);
         self.synced.send_replace(last);
     }
 
     /// All up to `last` is written, and to be synced.
     pub(super) fn is_written(&self, last: u64) -> Result<(), Ended> {
-        self.change(|written| written.last = last);
+        self.written.send_replace(last);
         let own = self.clone();
         match self.threads {
             Threads::Own => self.worker.give(move || own.sync(last)),
@@ -96,8 +94,8 @@ impl LeaderSync {
 
     /// Syncs what is written by now, unless what was written up to `wanted` has been synced with something else.
     fn sync(&self, wanted: u64) {
-        let Written { last, has_failed } = self.change(|written| *written);
-        if has_failed || *self.synced.borrow() >= wanted {
+        let last = *self.written.borrow();
+        if self.has_failed.load(Ordering::Acquire) || *self.synced.borrow() >= wanted {
             return;
         }
         match self.engine.sync() {
@@ -111,7 +109,7 @@ impl LeaderSync {
             }
             Err(error) => {
                 // What a failed sync left on the disk is unknown: nothing counts as synced any more.
-                self.change(|written| written.has_failed = true);
+                self.has_failed.store(true, Ordering::Release);
                 (self.on_fatal)(format!("the log was not synced: {error}"));
             }
         }

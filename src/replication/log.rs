@@ -157,6 +157,14 @@ impl LogStore {
         guard(&self.inner.size).beyond(kept)
     }
 
+    /// Watches the index up to which the log is written: always all of it, where there is nobody to send it to.
+    pub(super) fn written(&self) -> watch::Receiver<u64> {
+        match &self.inner.leader_sync {
+            Some(sync) => sync.written(),
+            None => watch::channel(u64::MAX).1,
+        }
+    }
+
     /// Watches the index up to which the log is synced: always all of it, unless the leader syncs beside its followers.
     pub(super) fn synced(&self) -> watch::Receiver<u64> {
         match &self.inner.leader_sync {

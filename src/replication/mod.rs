@@ -8,6 +8,7 @@
 
 mod append_stream;
 mod codec;
+mod commits;
 mod home;
 pub mod identity;
 mod leader_sync;

@@ -12,11 +12,10 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotRespon
 use openraft::storage::Snapshot;
 use openraft::{AnyError, BasicNode, OptionalSend, RaftNetwork, RaftNetworkFactory};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 use tonic::{Code, Request, Status};
 
 use super::codec::{self, Malformed};
-use super::leader_sync::LeaderSync;
+use super::commits::Commits;
 use super::peers::Peers;
 use super::state_machine::SnapshotData;
 use super::worker::Threads;
@@ -51,15 +50,15 @@ pub(super) struct SnapshotHeader {
 pub(super) struct Network {
     pub(super) peers: Peers,
     pub(super) threads: Threads,
-    /// Up to which index the log of this replica is synced: followers are told of no commit beyond.
-    pub(super) synced: watch::Receiver<u64>,
+    pub(super) commits: Commits,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, _node: &BasicNode) -> Peer {
-        Peer { target, peers: self.peers.clone(), threads: self.threads, synced: self.synced.clone() }
+        let (peers, commits) = (self.peers.clone(), self.commits.clone());
+        Peer { target, peers, threads: self.threads, commits, has_appended: false }
     }
 }
 
@@ -69,7 +68,8 @@ pub(super) struct Peer {
     target: u64,
     peers: Peers,
     threads: Threads,
-    synced: watch::Receiver<u64>,
+    commits: Commits,
+    has_appended: bool,
 }
 
 type Call<T, E = RaftError<u64>> = Result<T, RPCError<u64, BasicNode, E>>;
@@ -123,7 +123,13 @@ impl RaftNetwork<TypeConfig> for Peer {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Call<AppendEntriesResponse<u64>> {
-        let header = AppendHeader { vote: rpc.vote, previous: rpc.prev_log_id, leader_commit: rpc.leader_commit };
+        // A peer's first append may be to confirm that this replica leads, which openraft does by way of a peer of its own each time: that never waits.
+        if std::mem::replace(&mut self.has_appended, true) && rpc.entries.is_empty() {
+            self.commits.worth_telling(rpc.leader_commit, rpc.prev_log_id, option.hard_ttl() / 2).await;
+        }
+        let leader_commit =
+            self.commits.told(rpc.leader_commit).map_err(|error| RPCError::Network(network_error(error)))?;
+        let header = AppendHeader { vote: rpc.vote, previous: rpc.prev_log_id, leader_commit };
         let count = fitting(&rpc.entries);
         let mut entries = Vec::with_capacity(count);
         for entry in &rpc.entries[..count] {
@@ -136,13 +142,7 @@ impl RaftNetwork<TypeConfig> for Peer {
             entries,
         };
         // The future of a call is dropped at its deadline, whatever the transport does.
-        let call = async {
-            if let Some(commit) = rpc.leader_commit {
-                let synced = LeaderSync::wait(&self.synced, commit.index).await;
-                synced.map_err(|ended| Status::unavailable(ended.to_string()))?;
-            }
-            self.peers.append(self.target, message).await
-        };
+        let call = self.peers.append(self.target, message);
         let reply = match tokio::time::timeout(option.hard_ttl(), call).await {
             Ok(reply) => reply.map_err(|status| call_error(&status))?,
             Err(elapsed) => return Err(RPCError::Network(network_error(elapsed))),

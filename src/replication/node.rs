@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::{Answer, Command};
+use ledger::{Answer, Command, LogTime};
 use openraft::{BasicNode, Config, SnapshotPolicy};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
+use super::commits::Commits;
 use super::home::Home;
 use super::identity::{Identity, IdentityError, Member};
 use super::leader_sync::Beside;
@@ -19,7 +20,7 @@ use super::log::{BookPoint, LogOpenError, LogStore};
 use super::network::Network;
 use super::peers::{Connector, MAX_MESSAGE_BYTES, Peers};
 use super::proposer::{Bounds, Clock, Proposer, SubmitError};
-use super::read::{ReadIndexes, wait_applied};
+use super::read::{ReadPoint, Reads, Rounds, is_due, wait_applied};
 use super::service::PeerService;
 use super::state_machine::StateMachine;
 use super::worker::{Threads, Worker};
@@ -149,7 +150,7 @@ pub struct Node {
     raft: Raft,
     machine: StateMachine,
     proposer: Proposer,
-    reads: ReadIndexes,
+    reads: Reads,
     peers: Peers,
     threads: Threads,
     clock: Clock,
@@ -213,13 +214,20 @@ impl Node {
         let peers = Peers::new(&config.identity, config.connector.clone());
         // Connections of their own, for they live where they are first used.
         let to_peers = Peers::new(&config.identity, config.connector.clone());
-        let network = Network { peers: to_peers, threads: config.threads, synced: log.synced() };
+        let commits = Commits { book: Arc::clone(&config.book), applied: applied.clone(), written: log.written() };
+        let network = Network { peers: to_peers, threads: config.threads, commits };
         let starting = Raft::new(config.identity.replica_id, raft_config, network, log.clone(), machine.clone());
         let raft = home.run(starting).await?.map_err(|error| NodeError::Raft(error.to_string()))?;
         let early = early_answers(&config.book);
         let entered = home.enter();
         let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds, early);
-        let reads = start_reads(&raft, &machine, &proposer, &config.clock, &applied);
+        let reads = Reads::start(Rounds {
+            raft: raft.clone(),
+            book: Arc::clone(&config.book),
+            proposer: proposer.clone(),
+            clock: Arc::clone(&config.clock),
+            applied: applied.clone(),
+        });
         // Raft tells of every entry: on another thread each would be a wake-up.
         watch_fatal(&raft, config.on_fatal);
         tokio::spawn(log_bound::keep_bounded(raft.clone(), log, config.log_bytes));
@@ -273,7 +281,8 @@ impl Node {
             loop {
                 tokio::time::sleep(IDLE_TICK).await;
                 let Some(node) = node.upgrade() else { return };
-                if node.role() == Role::Leader && is_due(&node.machine.book, &node.clock) {
+                let now = LogTime((node.clock)());
+                if node.role() == Role::Leader && is_due(&node.machine.book.view(), now) {
                     let deadline = Instant::now() + DEFAULT_FORWARD_TIMEOUT;
                     if let Err(error) = node.proposer.submit(Vec::new(), 0, deadline).await {
                         tracing::debug!(%error, "carrying the time forward failed; the next tick tries again");
@@ -432,8 +441,8 @@ impl Node {
         self.proposer.submit(commands, count, deadline).await
     }
 
-    /// The leader's own read index.
-    pub(super) async fn leader_read_index(&self, deadline: Instant) -> Result<u64, SubmitError> {
+    /// What the leader may show.
+    pub(super) async fn leader_read_point(&self, deadline: Instant) -> Result<ReadPoint, SubmitError> {
         self.reads.get(deadline).await
     }
 
@@ -441,44 +450,46 @@ impl Node {
     ///
     /// # Errors
     /// [`SubmitError`] when no leader confirms in time.
-    pub async fn linearizable_view(&self, deadline: Instant) -> Result<Result<BookView, BookError>, SubmitError> {
+    pub async fn linearizable_view(&self, deadline: Instant) -> Result<BookView, SubmitError> {
         if self.stale_reads {
-            return Ok(self.machine.book.view());
+            return Ok(self.stale_view());
         }
-        let index = if self.role() == Role::Leader {
-            self.reads.get(deadline).await?
-        } else {
-            let leader = self.leader().ok_or(SubmitError::NoLeader)?.replica_id;
-            let mut client = self.peers.client(leader).ok_or(SubmitError::NoLeader)?;
-            let cluster_id = self.peers.cluster_id().to_owned();
-            let mut request = tonic::Request::new(wire::ReadIndexRequest { cluster_id });
-            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-            match tokio::time::timeout_at(deadline, client.read_index(request)).await {
-                Ok(Ok(response)) => response.into_inner().index,
-                Ok(Err(_)) | Err(_) => return Err(SubmitError::NoLeader),
+        if self.role() == Role::Leader {
+            return Ok(self.reads.get(deadline).await?.view);
+        }
+        loop {
+            let wire::ReadIndexResponse { index, time } = self.ask_read_index(deadline).await?;
+            let view = self.view_at_least(index, deadline).await?;
+            // More may be applied by now than the leader looked at, and a hold in that may have ended meanwhile.
+            if !is_due(&view, LogTime(time)) {
+                return Ok(view);
             }
-        };
-        self.view_at_least(index, deadline).await
+        }
+    }
+
+    async fn ask_read_index(&self, deadline: Instant) -> Result<wire::ReadIndexResponse, SubmitError> {
+        let leader = self.leader().ok_or(SubmitError::NoLeader)?.replica_id;
+        let mut client = self.peers.client(leader).ok_or(SubmitError::NoLeader)?;
+        let cluster_id = self.peers.cluster_id().to_owned();
+        let mut request = tonic::Request::new(wire::ReadIndexRequest { cluster_id });
+        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        match tokio::time::timeout_at(deadline, client.read_index(request)).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(_)) | Err(_) => Err(SubmitError::NoLeader),
+        }
     }
 
     /// A view that reflects at least `index`.
     ///
     /// # Errors
     /// [`SubmitError`] when this replica does not get there in time.
-    pub async fn view_at_least(
-        &self,
-        index: u64,
-        deadline: Instant,
-    ) -> Result<Result<BookView, BookError>, SubmitError> {
+    pub async fn view_at_least(&self, index: u64, deadline: Instant) -> Result<BookView, SubmitError> {
         wait_applied(self.applied.clone(), index, deadline).await?;
-        Ok(self.machine.book.view())
+        Ok(self.stale_view())
     }
 
     /// A view of whatever this replica has.
-    ///
-    /// # Errors
-    /// When the book cannot be read.
-    pub fn stale_view(&self) -> Result<BookView, BookError> {
+    pub fn stale_view(&self) -> BookView {
         self.machine.book.view()
     }
 
@@ -513,38 +524,6 @@ fn early_answers(book: &Arc<Book>) -> Option<super::proposer::Early> {
 #[cfg(not(feature = "seeded-bugs"))]
 fn early_answers(_book: &Arc<Book>) -> Option<super::proposer::Early> {
     None
-}
-
-fn is_due(book: &Book, clock: &Clock) -> bool {
-    book.earliest_deadline().is_some_and(|deadline| deadline.0 <= clock())
-}
-
-fn start_reads(
-    raft: &Raft,
-    machine: &StateMachine,
-    proposer: &Proposer,
-    clock: &Clock,
-    applied: &watch::Receiver<u64>,
-) -> ReadIndexes {
-    let (book, proposer, clock, applied) =
-        (Arc::clone(&machine.book), proposer.clone(), Arc::clone(clock), applied.clone());
-    let carry: super::read::CarryTime = Arc::new(move |read| {
-        let (book, proposer, clock, applied) =
-            (Arc::clone(&book), proposer.clone(), Arc::clone(&clock), applied.clone());
-        Box::pin(async move {
-            let deadline = Instant::now() + DEFAULT_FORWARD_TIMEOUT;
-            wait_applied(applied.clone(), read, deadline).await?;
-            if !is_due(&book, &clock) {
-                // What is due no more may have ended in an entry after the read index: the read waits for that too.
-                return Ok(book.meta().index.max(read));
-            }
-            proposer.submit(Vec::new(), 0, deadline).await?;
-            // What carried the time forward has been applied here.
-            let carried = *applied.borrow();
-            Ok(carried.max(read))
-        })
-    });
-    ReadIndexes::start(raft.clone(), carry)
 }
 
 /// Ends the process when openraft ends with a fatal error or a panic.

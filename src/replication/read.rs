@@ -1,76 +1,136 @@
-//! Linearizable reads by read index, shared: a read joins only a round that starts after it arrived, so that many reads cost the leader one heartbeat.
+//! Linearizable reads, shared: a read joins only a round that starts after it arrived, so that many reads cost the leader one heartbeat.
+//!
+//! A round asks a majority whether this replica still leads, and then shows what is applied here. It need not wait for what is committed and not
+//! applied: nobody has been answered for that, and no follower shows it, for followers are told of no commit before the leader has applied it
+//! (`network.rs`). What earlier leaders answered lies below the read index that the first round of a term finds, so that must be applied first.
+//! See `docs/decisions/0020-why-a-linearizable-read-waits-for-no-apply.md`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use ledger::LogTime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::Raft;
-use super::proposer::SubmitError;
+use super::proposer::{Clock, Proposer, SubmitError};
+use crate::book::Book;
+use crate::book::view::BookView;
 
 /// Reads that may wait for a round; more are refused as overload.
 const MAX_WAITING_READS: usize = 65_536;
+/// How long a round may take; whoever asked may give up before.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Reply = oneshot::Sender<Result<u64, SubmitError>>;
+/// What a round found.
+#[derive(Clone)]
+pub(super) struct ReadPoint {
+    /// What may be shown.
+    pub(super) view: BookView,
+    /// The leader's clock when the round began: whatever was due then has expired in the view.
+    pub(super) time: LogTime,
+}
+
+type Reply = oneshot::Sender<Result<ReadPoint, SubmitError>>;
 
 /// Hands reads to the task that runs rounds.
 #[derive(Clone)]
-pub(super) struct ReadIndexes {
+pub(super) struct Reads {
     sender: mpsc::Sender<Reply>,
 }
 
-/// Called in each round with the read index, after leadership was confirmed: waits until that is applied, because holds of entries that are not
-/// cannot be seen to be due, then carries the log's time forward where a deadline has passed, and returns the index that a read must wait for.
-pub(super) type CarryTime =
-    Arc<dyn Fn(u64) -> futures::future::BoxFuture<'static, Result<u64, SubmitError>> + Send + Sync>;
+/// What rounds need.
+pub(super) struct Rounds {
+    pub(super) raft: Raft,
+    pub(super) book: Arc<Book>,
+    pub(super) proposer: Proposer,
+    pub(super) clock: Clock,
+    pub(super) applied: watch::Receiver<u64>,
+}
 
-impl ReadIndexes {
-    pub(super) fn start(raft: Raft, carry_time: CarryTime) -> ReadIndexes {
-        let (sender, mut receiver) = mpsc::channel::<Reply>(MAX_WAITING_READS);
-        tokio::spawn(async move {
-            while let Some(first) = receiver.recv().await {
-                let mut group = vec![first];
-                while let Ok(reply) = receiver.try_recv() {
-                    group.push(reply);
-                }
-                let index = round(&raft, &carry_time).await;
-                for reply in group {
-                    // Whoever asked may have gone.
-                    let _ = reply.send(index.clone());
-                }
-            }
-        });
-        ReadIndexes { sender }
+impl Reads {
+    pub(super) fn start(rounds: Rounds) -> Reads {
+        let (sender, receiver) = mpsc::channel::<Reply>(MAX_WAITING_READS);
+        tokio::spawn(rounds.run(receiver));
+        Reads { sender }
     }
 
-    /// The index that a linearizable read must wait for; only the leader can tell.
-    pub(super) async fn get(&self, deadline: Instant) -> Result<u64, SubmitError> {
-        let (reply, index) = oneshot::channel();
+    /// What a linearizable read may show; only the leader can tell.
+    pub(super) async fn get(&self, deadline: Instant) -> Result<ReadPoint, SubmitError> {
+        let (reply, point) = oneshot::channel();
         self.sender.try_send(reply).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
         })?;
-        match tokio::time::timeout_at(deadline, index).await {
-            Ok(Ok(index)) => index,
+        match tokio::time::timeout_at(deadline, point).await {
+            Ok(Ok(point)) => point,
             Ok(Err(_)) => Err(SubmitError::Stopping),
             Err(_) => Err(SubmitError::NoLeader),
         }
     }
 }
 
-async fn round(raft: &Raft, carry_time: &CarryTime) -> Result<u64, SubmitError> {
-    use openraft::error::{CheckIsLeaderError, RaftError};
-    match raft.get_read_log_id().await {
-        Ok((read, _)) => {
-            let read = read.map_or(0, |log_id| log_id.index);
-            carry_time(read).await
+/// The read index that the first round of a term found: not below what earlier leaders answered.
+#[derive(Clone, Copy, Default)]
+struct Floor {
+    term: u64,
+    index: u64,
+}
+
+impl Rounds {
+    async fn run(self, mut receiver: mpsc::Receiver<Reply>) {
+        let (mut group, mut floor) = (Vec::new(), Floor::default());
+        while let Some(first) = receiver.recv().await {
+            group.push(first);
+            while let Ok(reply) = receiver.try_recv() {
+                group.push(reply);
+            }
+            let point = self.round(&mut floor).await;
+            for reply in group.drain(..) {
+                // Whoever asked may have gone.
+                let _ = reply.send(point.clone());
+            }
         }
-        Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(forward))) => {
-            Err(SubmitError::NotLeader { leader_id: forward.leader_id })
-        }
-        Err(RaftError::APIError(CheckIsLeaderError::QuorumNotEnough(_))) => Err(SubmitError::NoLeader),
-        Err(RaftError::Fatal(_)) => Err(SubmitError::Stopping),
     }
+
+    async fn round(&self, floor: &mut Floor) -> Result<ReadPoint, SubmitError> {
+        let time = LogTime((self.clock)());
+        let deadline = Instant::now() + ROUND_TIMEOUT;
+        self.confirm(floor).await?;
+        wait_applied(self.applied.clone(), floor.index, deadline).await?;
+        loop {
+            let view = self.book.view();
+            if !is_due(&view, time) {
+                return Ok(ReadPoint { view, time });
+            }
+            // An entry without commands carries the log's time past the deadlines.
+            self.proposer.submit(Vec::new(), 0, deadline).await?;
+        }
+    }
+
+    /// Asks a majority whether this replica leads.
+    async fn confirm(&self, floor: &mut Floor) -> Result<(), SubmitError> {
+        use openraft::error::{CheckIsLeaderError, RaftError};
+        match self.raft.get_read_log_id().await {
+            Ok((read, _)) => {
+                // Of the present term always: it is not below the entry with which that began.
+                if let Some(read) = read.filter(|read| read.leader_id.term != floor.term) {
+                    *floor = Floor { term: read.leader_id.term, index: read.index };
+                }
+                Ok(())
+            }
+            Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(forward))) => {
+                Err(SubmitError::NotLeader { leader_id: forward.leader_id })
+            }
+            Err(RaftError::APIError(CheckIsLeaderError::QuorumNotEnough(_))) => Err(SubmitError::NoLeader),
+            Err(RaftError::Fatal(_)) => Err(SubmitError::Stopping),
+        }
+    }
+}
+
+/// Whether a view shows a hold that has ended by `time`.
+pub(super) fn is_due(view: &BookView, time: LogTime) -> bool {
+    view.earliest_deadline().is_some_and(|deadline| deadline <= time)
 }
 
 /// Waits until this replica has applied `index`.

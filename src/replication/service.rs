@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::codec::{self, Malformed};
 use super::network::{AppendHeader, SnapshotHeader};
 use super::node::Node;
+use super::read::ReadPoint;
 use super::state_machine::{Received, SnapshotData, StateMachine, log_id_of, membership_of};
 use crate::book::BookError;
 use crate::book::transfer::Sink;
@@ -167,8 +168,10 @@ impl RaftService for PeerService {
     ) -> Result<Response<wire::ReadIndexResponse>, Status> {
         let deadline = self.node.deadline_of(request.metadata());
         self.check_cluster(&request.get_ref().cluster_id)?;
-        match self.node.leader_read_index(deadline).await {
-            Ok(index) => Ok(Response::new(wire::ReadIndexResponse { index })),
+        match self.node.leader_read_point(deadline).await {
+            Ok(ReadPoint { view, time }) => {
+                Ok(Response::new(wire::ReadIndexResponse { index: view.index(), time: time.0 }))
+            }
             Err(error) => Err(Status::unavailable(error.to_string())),
         }
     }

@@ -159,7 +159,7 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
         let view = self
             .run(ErrorVerb::Write, |book| {
-                let view = book.view()?;
+                let view = book.view();
                 book.sync()?;
                 Ok(view)
             })
@@ -225,8 +225,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
-        let view = self.book.view().map_err(|error| failed(ErrorVerb::Read, error))?;
         // An empty book is none.
-        Ok(Some(snapshot_of(view)?).filter(|snapshot| snapshot.meta.last_log_id.is_some()))
+        Ok(Some(snapshot_of(self.book.view())?).filter(|snapshot| snapshot.meta.last_log_id.is_some()))
     }
 }

@@ -46,7 +46,7 @@ fn source() -> Book {
 }
 
 fn install(target: &Arc<Book>, source: &Book) -> Result<(), BookError> {
-    let view = Arc::new(source.view()?);
+    let view = Arc::new(source.view());
     let meta = view.meta().clone();
     let mut chunks = Source::new(view);
     let mut sink = target.install()?;
@@ -133,7 +133,7 @@ fn interrupt(mut place: Place<'_>, source: &Book, ends: &BTreeSet<u64>, is_power
         place.end(is_power_cut);
 
         let book = Book::open(place.engine()).unwrap();
-        let view = book.view().unwrap();
+        let view = book.view();
         if same_book(view.meta(), &old) {
             found_old += 1;
             assert_eq!(cents(&view), u128::from(OLD_CENTS));

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::commands::{cent, heavy_cent, is_accepted, request};
 use crate::harness::{Cluster, Part, Settings, eventually, in_a_moment};
-use crate::wrapped::{Before, Fault, Gate, Wrapped};
+use crate::wrapped::{Before, Change, Fault, Gate, Wrapped};
 
 /// One entry in flight at once.
 fn bounds() -> ProposerBounds {
@@ -31,7 +31,9 @@ impl Held {
         let gate = Arc::new(Gate::default());
         let for_log = Arc::clone(&gate);
         let wrap = move |_, part, inner: Arc<dyn Engine>| match part {
-            Part::Log => Arc::new(Wrapped { inner, before: Before::Gate(Arc::clone(&for_log)) }) as Arc<dyn Engine>,
+            Part::Log => {
+                Arc::new(Wrapped { inner, before: Before::Gate(Change::Sync, Arc::clone(&for_log)) }) as Arc<dyn Engine>
+            }
             Part::Book => inner,
         };
         let settings = Settings { bounds, ..Settings::of(EngineKind::Memory, 1) };

@@ -9,14 +9,14 @@ use folio::store::EngineKind;
 use crate::commands::{cent, cents, reserve, transaction};
 use crate::harness::{Cluster, Settings, eventually, in_a_moment};
 
-fn linearizable(cluster: &Cluster, id: u64, timeout_ms: u64) -> Result<BookView, SubmitError> {
+pub fn linearizable(cluster: &Cluster, id: u64, timeout_ms: u64) -> Result<BookView, SubmitError> {
     let node = Arc::clone(cluster.node(id));
-    cluster.on(id, async move { node.linearizable_view(in_a_moment(timeout_ms)).await.map(Result::unwrap) })
+    cluster.on(id, async move { node.linearizable_view(in_a_moment(timeout_ms)).await })
 }
 
 fn at_least(cluster: &Cluster, id: u64, index: u64, timeout_ms: u64) -> Result<BookView, SubmitError> {
     let node = Arc::clone(cluster.node(id));
-    cluster.on(id, async move { node.view_at_least(index, in_a_moment(timeout_ms)).await.map(Result::unwrap) })
+    cluster.on(id, async move { node.view_at_least(index, in_a_moment(timeout_ms)).await })
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn at_least_waits_for_an_index_and_no_longer_than_the_deadline() {
     let node = Arc::clone(cluster.node(follower));
     let waiting = cluster.spawn(follower, async move { node.view_at_least(index, in_a_moment(10_000)).await });
     cluster.heal();
-    let view = cluster.on(follower, waiting).unwrap().unwrap().unwrap();
+    let view = cluster.on(follower, waiting).unwrap().unwrap();
     assert_eq!(cents(&view), 2);
 }
 

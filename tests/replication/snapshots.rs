@@ -7,7 +7,7 @@ use folio::store::{Engine, EngineKind};
 
 use crate::commands::cent;
 use crate::harness::{Cluster, Part, Settings, eventually};
-use crate::wrapped::{Before, Gate, Wrapped};
+use crate::wrapped::{Before, Change, Gate, Wrapped};
 
 const SNAPSHOT_ENTRIES: u64 = 40;
 
@@ -101,7 +101,9 @@ fn a_replica_killed_while_it_installs_a_snapshot_comes_back_and_catches_up() {
     let gate = Arc::new(Gate::default());
     let for_book = Arc::clone(&gate);
     let wrap = move |id, part, inner: Arc<dyn Engine>| match (id, part) {
-        (3, Part::Book) => Arc::new(Wrapped { inner, before: Before::Gate(Arc::clone(&for_book)) }) as Arc<dyn Engine>,
+        (3, Part::Book) => {
+            Arc::new(Wrapped { inner, before: Before::Gate(Change::Sync, Arc::clone(&for_book)) }) as Arc<dyn Engine>
+        }
         _ => inner,
     };
     let mut cluster = Cluster::start_wrapped(settings(EngineKind::Memory), Arc::new(wrap));

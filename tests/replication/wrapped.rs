@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use folio::store::{Batch, Engine, EngineKind, Pairs, Space, SpaceId, StoreError, View};
 
-/// Holds up every sync while it is shut.
+/// Holds up changes of a kind while it is shut.
 #[derive(Default)]
 pub struct Gate {
     state: Mutex<GateState>,
@@ -28,7 +28,7 @@ impl Gate {
         self.opened.notify_all();
     }
 
-    /// How many syncs are held up.
+    /// How many changes are held up.
     pub fn waiting(&self) -> usize {
         self.state.lock().unwrap().waiting
     }
@@ -71,8 +71,8 @@ fn stopped(detail: &str) -> StoreError {
 
 /// What is asked before each change.
 pub enum Before {
-    /// Syncs wait at the gate.
-    Gate(Arc<Gate>),
+    /// Changes of a kind wait at the gate.
+    Gate(Change, Arc<Gate>),
     /// Changes do what the fault says.
     Fault(Arc<Mutex<Fault>>),
     /// After so many changes everything fails, as if the process had ended there; what was changed until then is recorded.
@@ -82,7 +82,12 @@ pub enum Before {
 impl Wrapped {
     fn change(&self, change: Change) -> Result<(), StoreError> {
         match &self.before {
-            Before::Gate(_) => Ok(()),
+            Before::Gate(held, gate) => {
+                if *held == change {
+                    gate.pass();
+                }
+                Ok(())
+            }
             Before::Fault(fault) => {
                 let fault = *fault.lock().unwrap();
                 match fault {
@@ -138,9 +143,6 @@ impl Engine for Wrapped {
 
     fn sync(&self) -> Result<(), StoreError> {
         self.change(Change::Sync)?;
-        if let Before::Gate(gate) = &self.before {
-            gate.pass();
-        }
         self.inner.sync()
     }
 
