@@ -180,6 +180,43 @@ impl<T: DeserializeOwned> Cursor<T> {
     }
 }
 
+/// The last number up to `last` whose record is early, 0 if none is, where all records up to some number are early and none after it: halves by blocks, and decodes one of them.
+pub(super) fn last_early<T: DeserializeOwned>(
+    view: &dyn View,
+    space: Space,
+    what: &'static str,
+    last: u64,
+    is_early: impl Fn(&T) -> bool,
+) -> BookResult<u64> {
+    let missing = || BookError::Malformed { what };
+    let (mut low, mut high) = (0, last);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        let (first, block) = block_of(view, space, what, middle)?.ok_or_else(missing)?;
+        let mut rest: &[u8] = &block;
+        if first > low {
+            match is_early(&decode_next(what, &mut rest)?) {
+                true => low = first,
+                false => high = first - 1,
+            }
+            continue;
+        }
+        // The block begins with what is known to be early.
+        let mut number = first;
+        while number <= high && !rest.is_empty() {
+            if !is_early(&decode_next(what, &mut rest)?) {
+                return number.checked_sub(1).ok_or_else(missing);
+            }
+            number += 1;
+        }
+        if number <= middle {
+            return Err(missing());
+        }
+        low = number - 1;
+    }
+    Ok(low)
+}
+
 /// The records of a range of numbers, in order.
 pub(super) fn range<'v, T: DeserializeOwned>(
     view: &'v dyn View,

@@ -182,6 +182,7 @@ fn check_against_journal(view: &BookView) -> HashMap<TransactionId, TransactionS
     let mut references: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     let mut expected = 1;
     let mut reader = view.journal_reader();
+    let mut times: BTreeMap<u64, u64> = BTreeMap::from([(0, 0)]);
     for record in view.journal_range(1..=last).unwrap() {
         let record = record.unwrap();
         // Onward, back, and far ahead.
@@ -189,6 +190,7 @@ fn check_against_journal(view: &BookView) -> HashMap<TransactionId, TransactionS
             assert_eq!(reader.known(JournalSequence(sequence)).unwrap().sequence.0, sequence);
         }
         assert_eq!(reader.known(record.sequence).unwrap(), record);
+        times.insert(record.point.time.0, record.sequence.0);
         assert_eq!(record.sequence.0, expected);
         assert_eq!(view.journal(record.sequence).unwrap().as_ref(), Some(&record));
         expected += 1;
@@ -217,6 +219,10 @@ fn check_against_journal(view: &BookView) -> HashMap<TransactionId, TransactionS
         }
     }
     assert_eq!(expected, last + 1);
+    for time in times.keys().flat_map(|time| [time.saturating_sub(1), *time, *time + 1]) {
+        let (_, sequence) = times.range(..=time).next_back().unwrap();
+        assert_eq!(view.sequence_at(ledger::LogTime(time)).unwrap().0, *sequence, "at {time}");
+    }
     let accounts = view.all_accounts().unwrap();
     for (number, account) in (0u32..).zip(&accounts) {
         let asked: Account = view.account(AccountNumber(number)).unwrap().unwrap();

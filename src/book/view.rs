@@ -380,18 +380,12 @@ impl BookView {
         Ok(pointers.map(|pointer| pointer.map(JournalSequence)))
     }
 
-    /// The last sequence whose time of record is at or before `time`; 0 if none is. Times increase with sequences, so this halves.
+    /// The last sequence whose time of record is at or before `time`; 0 if none is. Times increase with sequences.
     pub fn sequence_at(&self, time: LogTime) -> BookResult<JournalSequence> {
-        let (mut low, mut high) = (0, self.last_sequence().0);
-        while low < high {
-            let middle = low + (high - low).div_ceil(2);
-            if self.known_journal(JournalSequence(middle))?.point.time <= time {
-                low = middle;
-            } else {
-                high = middle - 1;
-            }
-        }
-        Ok(JournalSequence(low))
+        let (view, space) = (self.inner.view.as_ref(), self.inner.spaces.of(Kind::Journal));
+        let is_early = |record: &JournalRecord| record.point.time <= time;
+        let found = blocks::last_early(view, space, records::journal::WHAT, self.last_sequence().0, is_early)?;
+        Ok(JournalSequence(found))
     }
 }
 

@@ -330,7 +330,8 @@ pub(super) struct IndexView<const K: usize> {
 }
 
 impl<const K: usize> IndexView<K> {
-    /// The pointers under a key that lie within a range, in a direction. Pointers are in the order in which they came; within a run ascending.
+    /// The pointers under a key that lie within a range, in a direction. Pointers are in the order in which they came; within a run ascending. Whoever asks for less than all pointers
+    /// must have added them in ascending order.
     pub(super) fn pointers<'v>(
         &'v self,
         view: &'v dyn View,
@@ -340,7 +341,7 @@ impl<const K: usize> IndexView<K> {
     ) -> impl Iterator<Item = BookResult<u64>> + use<'v, K> {
         let mut recent: Vec<u64> = {
             let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
-            tail.pointers(&key, self.visible).filter(|pointer| range.contains(pointer)).collect()
+            tail.pointers_within(&key, self.visible, &range).collect()
         };
         let hash = filter::hash(&key);
         let found = Vec::new().into_iter();

@@ -1,6 +1,7 @@
 //! The newest entries of an index, in memory until they are written out as a run. Only appended to: a view remembers how many entries it may see.
 
 use std::hash::BuildHasher as _;
+use std::ops::RangeInclusive;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -75,7 +76,7 @@ impl<const K: usize> Tail<K> {
     }
 
     /// The pointers under a key among the first `visible` entries, newest first.
-    pub(super) fn pointers(&self, key: &[u8; K], visible: usize) -> impl Iterator<Item = u64> + '_ {
+    pub(super) fn pointers<'t>(&'t self, key: &[u8; K], visible: usize) -> impl Iterator<Item = u64> + use<'t, K> {
         let link = |position: u32| self.links.get(widen(position));
         let is_same = |known: &u32| link(*known).is_some_and(|link| link.entry.key == *key);
         let mut next = self.newest.find(self.hasher.hash_one(number(key)), is_same).copied();
@@ -89,6 +90,20 @@ impl<const K: usize> Tail<K> {
                 }
             }
         })
+    }
+
+    /// Those of the pointers under a key that lie within a range, newest first, where pointers came in ascending order: what is older than the range is not walked, and nothing where all
+    /// is newer.
+    pub(super) fn pointers_within<'t>(
+        &'t self,
+        key: &[u8; K],
+        visible: usize,
+        range: &RangeInclusive<u64>,
+    ) -> impl Iterator<Item = u64> + use<'t, K> {
+        let (start, end) = range.clone().into_inner();
+        let is_reached = self.links.first().is_some_and(|oldest| oldest.entry.pointer <= end);
+        let pointers = is_reached.then(|| self.pointers(key, visible)).into_iter().flatten();
+        pointers.take_while(move |pointer| *pointer >= start).filter(move |pointer| *pointer <= end)
     }
 
     /// All entries in the order of runs.

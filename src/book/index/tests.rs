@@ -69,17 +69,23 @@ impl Pair {
             }
             for key in (0..keys).map(|key| u128::from(key).to_be_bytes()) {
                 let mut wanted = expected.remove(&key).unwrap_or_default();
-                let (low, high) = (*seen as u64 / 4, *seen as u64 / 2);
                 let ask = |range, direction| -> Vec<u64> {
                     index.pointers(view.as_ref(), key, range, direction).collect::<BookResult<_>>().unwrap()
                 };
                 assert!(wanted.is_empty() || index.may_contain(&key));
                 assert_eq!(ask(0..=u64::MAX, Direction::Forward), wanted);
-                let within: Vec<u64> = wanted.iter().copied().filter(|at| (low..=high).contains(at)).collect();
-                assert_eq!(ask(low..=high, Direction::Forward), within);
+                let seen = *seen as u64;
+                // In the runs, across runs and tail, and in the tail.
+                let ranges =
+                    [(seen / 4, seen / 2), (seen / 2, seen), (seen.saturating_sub(60), seen.saturating_sub(9))];
+                for (low, high) in ranges {
+                    let within: Vec<u64> = wanted.iter().copied().filter(|at| (low..=high).contains(at)).collect();
+                    assert_eq!(ask(low..=high, Direction::Forward), within);
+                    let latest = wanted.iter().rfind(|at| **at <= high);
+                    assert_eq!(ask(0..=high, Direction::Backward).first(), latest);
+                }
                 wanted.reverse();
                 assert_eq!(ask(0..=u64::MAX, Direction::Backward), wanted);
-                assert_eq!(ask(0..=high, Direction::Backward).first(), wanted.iter().find(|at| **at <= high));
             }
         }
     }
