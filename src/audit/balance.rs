@@ -7,7 +7,6 @@ use ledger::{
 
 use super::{AuditError, AuditResult};
 use crate::book::view::BookView;
-use crate::store::Direction;
 
 /// A point of the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,10 +66,9 @@ pub(super) fn totals_at(
     account: &Account,
     last: JournalSequence,
 ) -> AuditResult<(Totals, JournalSequence)> {
-    let Some(sequence) = view.postings(number, 0..=last.0, Direction::Backward)?.next() else {
+    let Some(sequence) = view.last_posting(number, last)? else {
         return Ok((Totals::zero(account.scale), JournalSequence(0)));
     };
-    let sequence = sequence?;
     let record = view.known_journal(sequence)?;
     let posting = last_posting(&record, number).ok_or_else(|| {
         AuditError::Contradiction(format!("record {} does not touch account number {}", sequence.0, number.0))
@@ -149,7 +147,7 @@ fn effective_totals(
     let mut totals = Totals::zero(account.scale);
     let mut last = JournalSequence(0);
     let mut journal = view.journal_reader();
-    for sequence in view.postings(number, 0..=view.last_sequence().0, Direction::Forward)? {
+    for sequence in view.postings(number, 0..=view.last_sequence().0) {
         let record = journal.known(sequence?)?;
         if !books(&record.event) || effective_ns(view, &record)? > until_ns {
             continue;

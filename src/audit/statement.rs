@@ -10,7 +10,6 @@ use ledger::{
 use super::balance::{books, effective_ns, known, last_sequence, totals_at};
 use super::{AsOf, AuditError, AuditResult};
 use crate::book::view::BookView;
-use crate::store::Direction;
 
 /// By which of its dates a line belongs to a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +110,7 @@ fn by_record(view: &BookView, number: AccountNumber, account: Account, period: P
     let opening = posted_balance(account.class, &opening_totals).ok_or_else(|| out_of_range(before))?;
     let (mut lines, mut has_more) = (Vec::new(), false);
     let mut journal = view.journal_reader();
-    for sequence in view.postings(number, before.0 + 1..=last.0, Direction::Forward)? {
+    for sequence in view.postings(number, before.0 + 1..=last.0) {
         let sequence = sequence?;
         // A page ends with a whole record, so that the next begins after it.
         if lines.len() >= period.limit {
@@ -135,7 +134,7 @@ fn by_effective_date(
     let last = period.last.unwrap_or(last_sequence(view, AsOf::Now)?);
     let mut booked: Vec<(i64, JournalSequence)> = Vec::new();
     let mut journal = view.journal_reader();
-    for sequence in view.postings(number, 0..=last.0, Direction::Forward)? {
+    for sequence in view.postings(number, 0..=last.0) {
         let record = journal.known(sequence?)?;
         if books(&record.event) {
             booked.push((effective_ns(view, &record)?, record.sequence));

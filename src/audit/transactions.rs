@@ -6,7 +6,6 @@ use ledger::{AccountName, Event, JournalRecord, LogTime, TransactionId, Transact
 use super::AuditResult;
 use super::balance::known;
 use crate::book::view::BookView;
-use crate::store::Direction;
 
 /// A transaction and the records that made it.
 #[derive(Debug, Clone)]
@@ -57,7 +56,7 @@ pub fn timeline(view: &BookView, id: TransactionId) -> AuditResult<Option<Timeli
     let first_account = found.created.event.postings().first().map(|posting| posting.account);
     if let (Some(account), false) = (first_account, found.record.reversed.is_empty()) {
         let after = found.created.sequence.0 + 1;
-        for sequence in view.postings(account, after..=view.last_sequence().0, Direction::Forward)? {
+        for sequence in view.postings(account, after..=view.last_sequence().0) {
             let record = view.known_journal(sequence?)?;
             if matches!(&record.event, Event::Reversed { original, .. } if *original == id) {
                 records.push(record);
@@ -138,7 +137,7 @@ fn candidates<'v>(
     last: JournalSequence,
 ) -> AuditResult<Sequences<'v>> {
     if !filter.reference.is_empty() {
-        return Ok(Box::new(view.references(&filter.reference, first)?));
+        return Ok(Box::new(view.references(&filter.reference, first)));
     }
     if filter.state == Some(TransactionState::Tried) {
         return Ok(Box::new(view.holds_from(first)?.map(|hold| hold.map(|(sequence, _)| sequence))));
@@ -148,7 +147,7 @@ fn candidates<'v>(
         if first > last {
             return Ok(Box::new(std::iter::empty()));
         }
-        return Ok(Box::new(view.postings(number, first.0..=last.0, Direction::Forward)?));
+        return Ok(Box::new(view.postings(number, first.0..=last.0)));
     }
     Ok(Box::new((first.0..=last.0).map(|sequence| Ok(JournalSequence(sequence)))))
 }

@@ -123,7 +123,7 @@ impl BookView {
         let page = records::account::page(number);
         let Some(stored) = self.get(Kind::Accounts, &records::account::key(page))? else { return Ok(None) };
         let Some(mut account) = accounts::on_page(&stored, number)? else { return Ok(None) };
-        let last = self.postings(number, 0..=self.last_sequence().0, Direction::Backward)?.next().transpose()?;
+        let last = self.last_posting(number, self.last_sequence())?;
         if let Some(sequence) = last {
             let record = self.known_journal(sequence)?;
             let posting = record.event.postings().iter().rev().find(|posting| posting.account == number);
@@ -272,7 +272,7 @@ impl BookView {
     }
 
     fn ids(&self, id: [u8; 16]) -> impl Iterator<Item = BookResult<u64>> + '_ {
-        self.inner.ids.pointers(self.inner.view.as_ref(), id, 0..=u64::MAX, Direction::Forward)
+        self.inner.ids.pointers(self.inner.view.as_ref(), id, 0..=u64::MAX)
     }
 
     fn block_record<T: serde::de::DeserializeOwned>(
@@ -327,16 +327,22 @@ impl BookView {
         blocks::range(self.inner.view.as_ref(), self.inner.spaces.of(Kind::Kept), "kept answer", numbers)
     }
 
-    /// The sequences within a range that touched an account, in a direction.
+    /// The sequences within a range that touched an account, in order.
     pub fn postings(
         &self,
         account: AccountNumber,
         sequences: RangeInclusive<u64>,
-        direction: Direction,
-    ) -> BookResult<impl Iterator<Item = BookResult<JournalSequence>> + '_> {
+    ) -> impl Iterator<Item = BookResult<JournalSequence>> + '_ {
         let view = self.inner.view.as_ref();
-        let pointers = self.inner.postings.pointers(view, account.0.to_be_bytes(), sequences, direction);
-        Ok(pointers.map(|pointer| pointer.map(JournalSequence)))
+        let pointers = self.inner.postings.pointers(view, account.0.to_be_bytes(), sequences);
+        pointers.map(|pointer| pointer.map(JournalSequence))
+    }
+
+    /// The last sequence up to a sequence that touched an account.
+    pub fn last_posting(&self, account: AccountNumber, up_to: JournalSequence) -> BookResult<Option<JournalSequence>> {
+        let view = self.inner.view.as_ref();
+        let newest = self.inner.postings.newest(view, account.0.to_be_bytes(), 0..=up_to.0)?;
+        Ok(newest.map(JournalSequence))
     }
 
     /// All open reservations, oldest first, from a try's sequence on.
@@ -374,10 +380,10 @@ impl BookView {
         &self,
         reference: &str,
         first: JournalSequence,
-    ) -> BookResult<impl Iterator<Item = BookResult<JournalSequence>> + '_> {
+    ) -> impl Iterator<Item = BookResult<JournalSequence>> + '_ {
         let (view, key) = (self.inner.view.as_ref(), index::reference_key(reference));
-        let pointers = self.inner.references.pointers(view, key, first.0..=u64::MAX, Direction::Forward);
-        Ok(pointers.map(|pointer| pointer.map(JournalSequence)))
+        let pointers = self.inner.references.pointers(view, key, first.0..=u64::MAX);
+        pointers.map(|pointer| pointer.map(JournalSequence))
     }
 
     /// The last sequence whose time of record is at or before `time`; 0 if none is. Times increase with sequences.

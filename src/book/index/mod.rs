@@ -330,31 +330,35 @@ pub(super) struct IndexView<const K: usize> {
 }
 
 impl<const K: usize> IndexView<K> {
-    /// The pointers under a key that lie within a range, in a direction. Pointers are in the order in which they came; within a run ascending. Whoever asks for less than all pointers
-    /// must have added them in ascending order.
+    /// The pointers under a key that lie within a range, in the order in which they came; within a run ascending. Whoever asks for less than all pointers must have added them in
+    /// ascending order.
     pub(super) fn pointers<'v>(
         &'v self,
         view: &'v dyn View,
         key: [u8; K],
         range: RangeInclusive<u64>,
-        direction: Direction,
     ) -> impl Iterator<Item = BookResult<u64>> + use<'v, K> {
-        let mut recent: Vec<u64> = {
+        let in_runs = InRuns::new(self, view, key, range.clone(), Direction::Forward);
+        // The newest come last, and are looked for only by who gets so far.
+        let in_tail = std::iter::once(range).flat_map(move |range| {
             let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
-            tail.pointers_within(&key, self.visible, &range).collect()
+            let mut found: Vec<u64> = tail.pointers_within(&key, self.visible, &range).collect();
+            found.reverse();
+            found.into_iter().map(Ok)
+        });
+        in_runs.chain(in_tail)
+    }
+
+    /// The newest pointer under a key that lies within a range, as [`pointers`](Self::pointers) gives it last.
+    pub(super) fn newest(&self, view: &dyn View, key: [u8; K], range: RangeInclusive<u64>) -> BookResult<Option<u64>> {
+        let in_tail = {
+            let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
+            tail.pointers_within(&key, self.visible, &range).next()
         };
-        let hash = filter::hash(&key);
-        let found = Vec::new().into_iter();
-        let in_runs = InRuns { index: self, view, key, hash, range, direction, walked: 0, found, at: None };
-        let (mut before, mut after) = (Vec::new(), Vec::new());
-        match direction {
-            Direction::Forward => {
-                recent.reverse();
-                after = recent;
-            }
-            Direction::Backward => before = recent,
+        match in_tail {
+            Some(found) => Ok(Some(found)),
+            None => InRuns::new(self, view, key, range, Direction::Backward).next().transpose(),
         }
-        before.into_iter().map(Ok).chain(in_runs).chain(after.into_iter().map(Ok))
     }
 
     /// Whether a key may be here: `false` costs no look at the disk, and is certain.
@@ -403,7 +407,18 @@ struct InRuns<'v, const K: usize> {
     at: Option<(Arc<Run<K>>, u32)>,
 }
 
-impl<const K: usize> InRuns<'_, K> {
+impl<'v, const K: usize> InRuns<'v, K> {
+    fn new(
+        index: &'v IndexView<K>,
+        view: &'v dyn View,
+        key: [u8; K],
+        range: RangeInclusive<u64>,
+        direction: Direction,
+    ) -> InRuns<'v, K> {
+        let (hash, found) = (filter::hash(&key), Vec::new().into_iter());
+        InRuns { index, view, key, hash, range, direction, walked: 0, found, at: None }
+    }
+
     fn entry(&self, pointer: u64) -> Entry<K> {
         Entry { key: self.key, pointer }
     }
