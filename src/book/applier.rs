@@ -13,11 +13,10 @@ use ledger::{
 };
 
 use super::accounts::{self, Slot};
-use super::blocks::LastBlock;
 use super::directory::Directory;
 use super::holds::Holds;
 use super::records::meta::Meta;
-use super::view::BookView;
+use super::view::{BookView, JournalReader};
 use super::writer::{self, Beside};
 use super::{Book, BookError, BookResult, Hot};
 
@@ -125,7 +124,7 @@ impl Book {
             view: &view,
             free: RefCell::default(),
             place: Cell::new(0),
-            block: RefCell::default(),
+            journal: RefCell::new(view.journal_reader()),
         };
         ledger::apply_encoded_within(room, &records, index, entry).map_err(|stop| match stop {
             Stop::Records(error) => error,
@@ -236,7 +235,7 @@ struct HotRecords<'a> {
     free: RefCell<Vec<[u8; 16]>>,
     /// Where in that list the last one stood.
     place: Cell<usize>,
-    block: RefCell<LastBlock<JournalRecord>>,
+    journal: RefCell<JournalReader<'a>>,
 }
 
 impl HotRecords<'_> {
@@ -288,7 +287,7 @@ impl HotRecords<'_> {
     }
 
     fn known_journal(&self, sequence: JournalSequence) -> BookResult<JournalRecord> {
-        self.view.known_journal_by(&mut self.block.borrow_mut(), sequence)
+        self.journal.borrow_mut().known(sequence)
     }
 }
 

@@ -77,55 +77,14 @@ pub(super) fn get<T: DeserializeOwned>(
     if rest.is_empty() { Ok(None) } else { decode_next(what, &mut rest).map(Some) }
 }
 
-/// The last block that was read, decoded: who repeats a batch asks for its records one after another.
-#[derive(Debug)]
-pub(super) struct LastBlock<T> {
-    first: u64,
-    records: Vec<T>,
-}
-
-impl<T> Default for LastBlock<T> {
-    fn default() -> Self {
-        LastBlock { first: 0, records: Vec::new() }
-    }
-}
-
-impl<T: DeserializeOwned + Clone> LastBlock<T> {
-    /// The record of a number.
-    pub(super) fn get(
-        &mut self,
-        view: &dyn View,
-        space: Space,
-        what: &'static str,
-        number: u64,
-    ) -> BookResult<Option<T>> {
-        if let Some(known) = self.known(number) {
-            return Ok(Some(known));
-        }
-        let Some((first, block)) = block_of(view, space, what, number)? else { return Ok(None) };
-        let mut rest: &[u8] = &block;
-        self.records.clear();
-        self.first = first;
-        while !rest.is_empty() {
-            self.records.push(decode_next(what, &mut rest)?);
-        }
-        Ok(self.known(number))
-    }
-
-    fn known(&self, number: u64) -> Option<T> {
-        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.records.get(place).cloned()
-    }
-}
-
 /// A record as far on as this is looked for in the next block: blocks seldom hold more.
 const FAR_AHEAD: u64 = 256;
 
-/// Reads single records, best in ascending order: those of a block are then decoded once.
+/// Reads single records, best in ascending order: those of a block are then decoded once. The last one is kept, for who asks for it again.
 #[derive(Debug)]
 pub(super) struct Cursor<T> {
     in_hand: Option<InHand>,
-    records: std::marker::PhantomData<T>,
+    last: Option<(u64, T)>,
 }
 
 /// A block: its bytes, how many are used, and the number of the next record in it.
@@ -136,13 +95,31 @@ struct InHand {
     next: u64,
 }
 
-impl<T> Default for Cursor<T> {
-    fn default() -> Self {
-        Cursor { in_hand: None, records: std::marker::PhantomData }
+impl InHand {
+    /// Decodes on to a record; none if the block ends before it.
+    fn walk_to<T: DeserializeOwned>(&mut self, what: &'static str, number: u64) -> BookResult<Option<T>> {
+        loop {
+            let mut rest = self.block.get(self.used..).unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            let record = decode_next(what, &mut rest)?;
+            self.used = self.block.len() - rest.len();
+            self.next += 1;
+            if self.next > number {
+                return Ok(Some(record));
+            }
+        }
     }
 }
 
-impl<T: DeserializeOwned> Cursor<T> {
+impl<T> Default for Cursor<T> {
+    fn default() -> Self {
+        Cursor { in_hand: None, last: None }
+    }
+}
+
+impl<T: DeserializeOwned + Clone> Cursor<T> {
     /// The record of a number.
     pub(super) fn get(
         &mut self,
@@ -151,35 +128,22 @@ impl<T: DeserializeOwned> Cursor<T> {
         what: &'static str,
         number: u64,
     ) -> BookResult<Option<T>> {
+        if let Some((_, record)) = self.last.as_ref().filter(|(last, _)| *last == number) {
+            return Ok(Some(record.clone()));
+        }
         let is_near = |hand: &InHand| number.checked_sub(hand.next).is_some_and(|ahead| ahead < FAR_AHEAD);
-        if self.in_hand.as_ref().is_some_and(is_near)
-            && let Some(found) = self.walk_to(what, number)?
-        {
-            return Ok(Some(found));
+        let mut found = None;
+        if let Some(hand) = self.in_hand.as_mut().filter(|hand| is_near(hand)) {
+            found = hand.walk_to(what, number)?;
         }
-        let block = block_of(view, space, what, number)?;
-        self.in_hand = block.map(|(first, block)| InHand { block, used: 0, next: first });
-        self.walk_to(what, number)
-    }
-
-    /// Decodes on to a record; none if the block ends before it.
-    fn walk_to(&mut self, what: &'static str, number: u64) -> BookResult<Option<T>> {
-        let Some(hand) = &mut self.in_hand else { return Ok(None) };
-        loop {
-            let mut rest = hand.block.get(hand.used..).unwrap_or_default();
-            if rest.is_empty() {
-                return Ok(None);
-            }
-            let record = decode_next(what, &mut rest)?;
-            hand.used = hand.block.len() - rest.len();
-            hand.next += 1;
-            if hand.next > number {
-                return Ok(Some(record));
-            }
+        if found.is_none() {
+            let Some((first, block)) = block_of(view, space, what, number)? else { return Ok(None) };
+            found = self.in_hand.insert(InHand { block, used: 0, next: first }).walk_to(what, number)?;
         }
+        self.last = found.clone().map(|record| (number, record));
+        Ok(found)
     }
 }
-
 /// The last number up to `last` whose record is early, 0 if none is, where all records up to some number are early and none after it: halves by blocks, and decodes one of them.
 pub(super) fn last_early<T: DeserializeOwned>(
     view: &dyn View,

@@ -11,7 +11,7 @@ use ledger::{
 };
 
 use super::accounts::{self, Accounts};
-use super::blocks::{self, Cursor, LastBlock};
+use super::blocks::{self, Cursor};
 use super::directory::Directory;
 use super::index::{self, IndexView};
 use super::records::{self, Kind, Spaces, hold::Hold, index::KEPT_BIT, kept::KeptRecord, meta::Meta};
@@ -287,17 +287,6 @@ impl BookView {
     /// A journal record.
     pub fn journal(&self, sequence: JournalSequence) -> BookResult<Option<JournalRecord>> {
         self.block_record(Kind::Journal, records::journal::WHAT, sequence.0)
-    }
-
-    /// A journal record that must be there, by way of the block that was last read.
-    pub(super) fn known_journal_by(
-        &self,
-        last: &mut LastBlock<JournalRecord>,
-        sequence: JournalSequence,
-    ) -> BookResult<JournalRecord> {
-        let space = self.inner.spaces.of(Kind::Journal);
-        let found = last.get(self.inner.view.as_ref(), space, records::journal::WHAT, sequence.0)?;
-        found.ok_or(BookError::Malformed { what: MISSING })
     }
 
     /// A journal record that must be there.
