@@ -90,10 +90,12 @@ impl Book {
     }
 
     fn apply_commands(&self, hot: &mut Hot, index: u64, log_id: &[u8], bytes: &[u8]) -> BookResult<Vec<Answer>> {
-        let mut entry = EncodedEntry::read(bytes).map_err(|error| undecodable(index, &error))?;
-        if let Some(clock) = self.local_clock_expiry {
-            entry.stamp = LogTime(clock());
-        }
+        let entry = EncodedEntry::read(bytes).map_err(|error| undecodable(index, &error))?;
+        #[cfg(feature = "seeded-bugs")]
+        let entry = match self.local_clock_expiry {
+            Some(clock) => EncodedEntry { stamp: ledger::LogTime(clock()), ..entry },
+            None => entry,
+        };
         loop {
             let is_large = bytes.len() >= LARGE_ENTRY_BYTES;
             let room = if is_large { std::mem::take(&mut hot.room) } else { Changes::default() };

@@ -163,6 +163,7 @@ pub struct Book {
     /// The view that shows what was last applied.
     published: RwLock<BookView>,
     directory: Arc<RwLock<Directory>>,
+    #[cfg(feature = "seeded-bugs")]
     local_clock_expiry: Option<fn() -> u64>,
 }
 
@@ -196,7 +197,14 @@ impl Book {
         let directory = Arc::new(RwLock::new(Directory::default()));
         let (hot, published) = load(engine.as_ref(), &directory, meta, spaces, bounds)?;
         let published = RwLock::new(published);
-        Ok(Book { engine, hot: Mutex::new(hot), published, directory, local_clock_expiry: None })
+        Ok(Book {
+            engine,
+            hot: Mutex::new(hot),
+            published,
+            directory,
+            #[cfg(feature = "seeded-bugs")]
+            local_clock_expiry: None,
+        })
     }
 
     /// Seeds the bug `expiry-by-local-clock`: entries are stamped anew by each replica's own clock.

@@ -15,8 +15,7 @@ from grpc_status import rpc_status
 from grpc_tools import protoc
 
 
-def generate(proto_folder):
-    out = tempfile.mkdtemp(prefix="folio-python-")
+def generate(proto_folder, out):
     well_known = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
     files = [f"folio/v1/{name}.proto" for name in ("types", "ledger")]
     arguments = ["protoc", f"-I{proto_folder}", f"-I{well_known}", f"--python_out={out}", f"--grpc_python_out={out}"]
@@ -41,7 +40,12 @@ def refused(call, request, code, reason):
 
 def main():
     address, proto_folder = sys.argv[1:]
-    generate(proto_folder)
+    with tempfile.TemporaryDirectory(prefix="folio-python-") as out:
+        generate(proto_folder, out)
+        check(address)
+
+
+def check(address):
     from folio.v1 import ledger_pb2 as messages
     from folio.v1 import ledger_pb2_grpc as services
     from folio.v1 import types_pb2 as types

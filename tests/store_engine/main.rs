@@ -5,97 +5,15 @@
 //! folder's FORMAT file) stands in the files beside this one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-};
+mod random;
+mod subject;
 
-use folio::store::{
-    Batch, Direction, Engine, EngineKind, KeyRange, MAX_KEY_BYTES, Pair, RESERVED_KEY, Space, SpaceId, StoreError,
-    View, memory::MemoryEngine,
-};
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// One adapter under test, with the folder it lives in.
-struct Subject {
-    kind: EngineKind,
-    folder: PathBuf,
-    engine: Option<Opened>,
-    _temporary: tempfile::TempDir,
-}
+use folio::store::{Batch, Direction, EngineKind, KeyRange, MAX_KEY_BYTES, Pair, RESERVED_KEY, StoreError};
 
-enum Opened {
-    OnDisk(Arc<dyn Engine>),
-    InMemory(Arc<MemoryEngine>),
-}
-
-impl Subject {
-    fn new(kind: EngineKind) -> Self {
-        let temporary = tempfile::tempdir().unwrap();
-        let folder = temporary.path().join("book");
-        let engine = match kind {
-            EngineKind::Fjall | EngineKind::Sled => Opened::OnDisk(folio::store::open(kind, &folder).unwrap()),
-            EngineKind::Memory => Opened::InMemory(Arc::new(MemoryEngine::new())),
-        };
-        Self { kind, folder, engine: Some(engine), _temporary: temporary }
-    }
-
-    fn engine(&self) -> Arc<dyn Engine> {
-        match self.engine.as_ref().unwrap() {
-            Opened::OnDisk(engine) => Arc::clone(engine),
-            Opened::InMemory(engine) => Arc::<MemoryEngine>::clone(engine),
-        }
-    }
-
-    /// Closes the engine and opens it again, as a restart of the process does.
-    fn reopen(&mut self) {
-        let next = match self.engine.take().unwrap() {
-            Opened::OnDisk(engine) => {
-                assert_eq!(Arc::strong_count(&engine), 1, "a check must let go of the engine before it reopens");
-                drop(engine);
-                Opened::OnDisk(folio::store::open(self.kind, &self.folder).unwrap())
-            }
-            Opened::InMemory(engine) => Opened::InMemory(Arc::new(engine.reopen())),
-        };
-        self.engine = Some(next);
-    }
-}
-
-fn id(name: &'static str, generation: u64) -> SpaceId {
-    SpaceId::new(name, generation)
-}
-
-fn put(engine: &dyn Engine, space: Space, pairs: &[(&[u8], &[u8])]) {
-    let mut batch = Batch::new();
-    for (key, value) in pairs {
-        batch.put(space, key, value);
-    }
-    engine.write(&batch).unwrap();
-}
-
-fn get(view: &dyn View, space: Space, key: &[u8]) -> Option<Vec<u8>> {
-    view.get(space, key).unwrap().map(|value| value.to_vec())
-}
-
-fn scan(view: &dyn View, space: Space, range: &KeyRange, direction: Direction) -> Vec<Pair> {
-    view.scan(space, range, direction)
-        .unwrap()
-        .map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap())
-        .collect()
-}
-
-fn all(view: &dyn View, space: Space) -> Vec<Pair> {
-    scan(view, space, &KeyRange::all(), Direction::Forward)
-}
-
-fn pairs(list: &[(&[u8], &[u8])]) -> Vec<Pair> {
-    list.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
-}
+use subject::{Subject, all, get, id, pairs, put, scan};
 
 fn what_was_put_is_read_back(subject: &mut Subject) {
     let engine = subject.engine();
@@ -489,86 +407,6 @@ fn generations_switch_in_one_batch(subject: &mut Subject) {
     assert!(book.iter().all(|(_, value)| *value == 5_u64.to_be_bytes()));
 }
 
-type Model = BTreeMap<Vec<u8>, Vec<u8>>;
-
-fn random_key(random: &mut StdRng) -> Vec<u8> {
-    let length = random.random_range(1..4);
-    (0..length).map(|_| [0, 1, b'a', b'b', 0xfe, 0xff][random.random_range(0..6)]).collect()
-}
-
-fn random_range(random: &mut StdRng) -> KeyRange {
-    match random.random_range(0..4) {
-        0 => KeyRange::all(),
-        1 => KeyRange::prefix(random_key(random)),
-        2 => KeyRange::from(random_key(random)),
-        _ => KeyRange::between(random_key(random), random_key(random)),
-    }
-}
-
-fn expect_range(model: &Model, range: &KeyRange, direction: Direction) -> Vec<Pair> {
-    if range.is_empty() {
-        return Vec::new();
-    }
-    let end = range.end().map_or(Bound::Unbounded, Bound::Excluded);
-    let found = model.range::<[u8], _>((Bound::Included(range.first()), end));
-    let mut found: Vec<Pair> = found.map(|(key, value)| (key.clone(), value.clone())).collect();
-    if direction == Direction::Backward {
-        found.reverse();
-    }
-    found
-}
-
-fn random_batches_and_views_agree_with_a_model(subject: &mut Subject) {
-    let seed = std::env::var("FOLIO_TEST_SEED").map_or_else(|_| rand::rng().random(), |seed| seed.parse().unwrap());
-    println!("{}: replay with FOLIO_TEST_SEED={seed}", subject.kind);
-    let mut random = StdRng::seed_from_u64(seed);
-    let names = [id("one", 1), id("two", 1)];
-    for name in &names {
-        subject.engine().create_space(name).unwrap();
-    }
-    let mut models = [Model::new(), Model::new()];
-    for _ in 0..8 {
-        let engine = subject.engine();
-        let spaces = [0, 1].map(|index: usize| engine.space(&names[index]).unwrap());
-        let mut views: Vec<(Arc<dyn View>, [Model; 2])> = Vec::new();
-        for _ in 0..60 {
-            let mut batch = Batch::new();
-            for _ in 0..random.random_range(0..12) {
-                let (which, key) = (random.random_range(0..2), random_key(&mut random));
-                if random.random_bool(0.3) {
-                    batch.delete(spaces[which], &key);
-                    models[which].remove(&key);
-                } else {
-                    let value = vec![random.random(); random.random_range(0..30)];
-                    batch.put(spaces[which], &key, &value);
-                    models[which].insert(key, value);
-                }
-            }
-            engine.write(&batch).unwrap();
-            match random.random_range(0..4) {
-                0 => views.push((engine.view().unwrap(), models.clone())),
-                1 if !views.is_empty() => drop(views.swap_remove(random.random_range(0..views.len()))),
-                2 if random.random_bool(0.2) => engine.sync().unwrap(),
-                _ => {}
-            }
-            views.push((engine.view().unwrap(), models.clone()));
-            let (view, expected) = &views[random.random_range(0..views.len())];
-            for (which, space) in spaces.iter().enumerate() {
-                let key = random_key(&mut random);
-                assert_eq!(get(&**view, *space, &key), expected[which].get(&key).cloned(), "seed {seed}");
-                let range = random_range(&mut random);
-                for direction in [Direction::Forward, Direction::Backward] {
-                    let found = scan(&**view, *space, &range, direction);
-                    assert_eq!(found, expect_range(&expected[which], &range, direction), "seed {seed} {range:?}");
-                }
-            }
-            views.pop();
-        }
-        drop((views, engine));
-        subject.reopen();
-    }
-}
-
 type Check = (&'static str, fn(&mut Subject));
 
 const CHECKS: &[Check] = &[
@@ -590,7 +428,7 @@ const CHECKS: &[Check] = &[
     ("a bulk load is read back and survives", a_bulk_load_is_read_back_and_survives_reopens_and_writes),
     ("a failed bulk load leaves no space", a_failed_bulk_load_leaves_no_space),
     ("generations switch in one batch", generations_switch_in_one_batch),
-    ("random batches and views agree with a model", random_batches_and_views_agree_with_a_model),
+    ("random batches and views agree with a model", random::batches_and_views_agree_with_a_model),
 ];
 
 fn run_all(kind: EngineKind) {
