@@ -130,16 +130,21 @@ impl Cluster {
         if status.success() { Ok(()) } else { Err(format!("kill -{signal} {id} failed").into()) }
     }
 
-    /// Replicas that ended although nobody killed them.
-    pub(crate) fn ended(&self) -> Vec<usize> {
+    /// What is to be said of replicas that ended although nobody killed them.
+    pub(crate) fn ended(&self) -> Vec<String> {
         let mut replicas = self.replicas();
         let running = replicas.iter_mut().enumerate();
-        running
-            .filter_map(|(position, replica)| match replica.child.as_mut().map(Child::try_wait) {
-                Some(Ok(Some(_))) => Some(position + 1),
-                Some(Ok(None) | Err(_)) | None => None,
-            })
-            .collect()
+        let ended = running.filter_map(|(position, replica)| match replica.child.as_mut().map(Child::try_wait) {
+            Some(Ok(Some(_))) => Some(position + 1),
+            Some(Ok(None) | Err(_)) | None => None,
+        });
+        ended.map(|replica| format!("replica {replica} ended by itself: {}", self.last_words(replica))).collect()
+    }
+
+    /// The last line that a replica logged.
+    fn last_words(&self, replica: usize) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join(format!("replica-{replica}.log")));
+        log.ok().and_then(|log| log.lines().last().map(str::to_owned)).unwrap_or_default()
     }
 
     /// A replica's own status, if it answers.
@@ -168,7 +173,7 @@ impl Cluster {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Err(format!("no replica leads after {} s; logs in {}", bound.as_secs(), self.folder.path().display()).into())
+        Err(format!("no replica leads after {} s", bound.as_secs()).into())
     }
 }
 

@@ -179,13 +179,16 @@ async fn record(
     is_over.store(true, Ordering::Relaxed);
     while clients.join_next().await.is_some() {}
     let nemesis = torment.await??;
-    cluster.wait_for_leader(LEADER_BOUND).await?;
-    resolve(&recorder, &cluster).await?;
-    tokio::time::sleep(LAST_HOLD).await;
-    let dumps = dump_all(&cluster).await?;
-    let ended = cluster.ended();
+    let settled = settle(&recorder, &cluster).await;
     let mut violations = std::mem::take(&mut *recorder.violations.lock().unwrap_or_else(PoisonError::into_inner));
-    violations.extend(ended.into_iter().map(|replica| format!("replica {replica} ended by itself")));
+    violations.extend(cluster.ended());
+    let dumps = match settled {
+        Ok(dumps) => dumps,
+        Err(error) => {
+            violations.push(format!("the replicas did not come to rest: {error}"));
+            Vec::new()
+        }
+    };
     let operations = std::mem::take(&mut *recorder.operations.lock().unwrap_or_else(PoisonError::into_inner));
     if !violations.is_empty()
         && let Ok(cluster) = Arc::try_unwrap(cluster)
@@ -193,6 +196,14 @@ async fn record(
         println!("logs are kept in {}", cluster.keep().display());
     }
     Ok((History { operations, nemesis, dumps }, violations))
+}
+
+/// Has every call answered, and dumps what all replicas then hold.
+async fn settle(recorder: &Recorder, cluster: &Cluster) -> Result<Vec<ReplicaDump>, Failure> {
+    cluster.wait_for_leader(LEADER_BOUND).await?;
+    resolve(recorder, cluster).await?;
+    tokio::time::sleep(LAST_HOLD).await;
+    dump_all(cluster).await
 }
 
 /// One client: an operation at a time, at any replica.

@@ -7,11 +7,16 @@ use crate::cluster::{BUG_VARIABLE, Failure};
 use crate::nemesis::Fault;
 use crate::{RunArguments, SeededArguments, run};
 
+/// What a replica says that stops because an invariant is broken: the ledger found the bug itself, before any checker could.
+const STOPPED: &str = ": invariant I";
+/// The name of that in the list of what found a bug.
+const OWN_INVARIANTS: &str = "the ledger's own invariants";
+
 /// A bug by name, and the checks of which at least one must name it: those that are made for its kind.
 const BUGS: [(&str, &[&str]); 6] = [
     ("stale-read", &["reads"]),
     ("forgotten-request-id", &["model-replay", "no-lost-acknowledged"]),
-    ("confirm-booked-twice", &["I12-journal-gives-balances", "model-replay"]),
+    ("confirm-booked-twice", &["I12-journal-gives-balances", "model-replay", OWN_INVARIANTS]),
     ("answer-before-commit", &["no-lost-acknowledged", "answers-unique", "real-time-order"]),
     ("expiry-by-local-clock", &["I11-same-state", "replicas-agree"]),
     ("lost-tombstone", &["model-replay", "witness-free-search"]),
@@ -39,7 +44,10 @@ pub(crate) fn run(arguments: &SeededArguments) -> Result<bool, Failure> {
             history: histories.path().join(format!("{bug}.edn")),
         };
         let (history, verdict, violations) = run::record_and_check(&run, &arguments.folio, Some(bug))?;
-        let found_by = verdict.broken_checks();
+        let mut found_by = verdict.broken_checks();
+        if violations.iter().any(|violation| violation.contains(STOPPED)) {
+            found_by.push(OWN_INVARIANTS);
+        }
         let is_found = found_by.iter().any(|check| made_for_it.contains(check));
         all_found &= is_found;
         println!(
