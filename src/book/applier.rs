@@ -18,7 +18,7 @@ use super::holds::Holds;
 use super::records::meta::Meta;
 use super::view::{BookView, JournalReader};
 use super::writer::{self, Beside};
-use super::{Book, BookError, BookResult, Hot};
+use super::{Book, BookError, BookResult, Hot, view_of};
 
 /// From how many bytes on an entry's changes lie in the room of the one before: some thousand commands. The changes of smaller ones fit what the allocator has at hand.
 const LARGE_ENTRY_BYTES: usize = 64 * 1024;
@@ -86,7 +86,9 @@ impl Book {
             meta.membership = membership;
         }
         let mut changes = Changes { head: meta.head, ..Changes::default() };
-        self.write(hot, &mut changes, meta)
+        self.write(hot, &mut changes, meta)?;
+        self.show(hot);
+        Ok(())
     }
 
     fn apply_commands(&self, hot: &mut Hot, index: u64, log_id: &[u8], bytes: &[u8]) -> BookResult<Vec<Answer>> {
@@ -111,22 +113,22 @@ impl Book {
                 hot.room.clear();
             }
             if applied.finished {
+                self.show(hot);
                 return Ok(applied.answers);
             }
         }
     }
 
     fn decide(&self, hot: &Hot, room: Changes, index: u64, entry: &EncodedEntry<'_>) -> BookResult<Applied> {
-        let view = self.view();
         let records = HotRecords {
             head: hot.meta.head,
             accounts: hot.accounts.read(),
             holds: &hot.holds,
             directory: self.directory.read().unwrap_or_else(PoisonError::into_inner),
-            view: &view,
+            view: &hot.view,
             free: RefCell::default(),
             place: Cell::new(0),
-            journal: RefCell::new(view.journal_reader()),
+            journal: RefCell::new(hot.view.journal_reader()),
         };
         ledger::apply_encoded_within(room, &records, index, entry).map_err(|stop| match stop {
             Stop::Records(error) => error,
@@ -136,7 +138,7 @@ impl Book {
         })
     }
 
-    /// Takes changes over into memory, where views that are open do not see them, writes them in one batch, and opens the view that shows them.
+    /// Takes changes over into memory, where views that are open do not see them, writes them in one batch, and opens a view that has them.
     fn write(&self, hot: &mut Hot, changes: &mut Changes, mut meta: Meta) -> BookResult<()> {
         let kept = writer::kept(changes);
         let changed = writer::absorb_accounts(hot, changes)?;
@@ -146,8 +148,7 @@ impl Book {
         let first_kept = meta.kept + 1;
         let beside = Beside { kept: &kept, accounts: &changed, ended: &ended };
         writer::write(&mut batch, hot, changes, &beside, &mut meta)?;
-        let upkeep_view = self.view();
-        hot.indexes.add(&upkeep_view, &hot.spaces, &changes.journal, (first_kept, &kept), &meta, &mut batch)?;
+        hot.indexes.add(&hot.view, &hot.spaces, &changes.journal, (first_kept, &kept), &meta, &mut batch)?;
         writer::write_meta(&mut batch, &hot.spaces, &meta);
         self.engine.write(&batch)?;
         hot.unsynced_bytes += batch.bytes();
@@ -157,7 +158,8 @@ impl Book {
         hot.meta = meta;
         self.add_names(hot, changes)?;
         begin_holds(&mut hot.holds, changes)?;
-        self.publish(hot)
+        hot.view = view_of(self.engine.as_ref(), &self.directory, hot)?;
+        Ok(())
     }
 
     fn add_names(&self, hot: &Hot, changes: &mut Changes) -> BookResult<()> {

@@ -150,6 +150,8 @@ struct Hot {
     spaces: Spaces,
     bounds: Bounds,
     unsynced_bytes: usize,
+    /// What was written last. Readers do not see it before the entry is applied whole.
+    view: BookView,
     /// The batch before, for its buffers.
     batch: Batch,
     /// The changes of the last large entry, emptied, for their room.
@@ -160,7 +162,7 @@ struct Hot {
 pub struct Book {
     engine: Arc<dyn Engine>,
     hot: Mutex<Hot>,
-    /// The view that shows what was last applied.
+    /// The view that shows the last entry that was applied whole.
     published: RwLock<BookView>,
     directory: Arc<RwLock<Directory>>,
     #[cfg(feature = "seeded-bugs")]
@@ -195,8 +197,8 @@ impl Book {
         drop_other_generations(engine.as_ref(), meta.generation)?;
         let spaces = Spaces::open(engine.as_ref(), meta.generation)?;
         let directory = Arc::new(RwLock::new(Directory::default()));
-        let (hot, published) = load(engine.as_ref(), &directory, meta, spaces, bounds)?;
-        let published = RwLock::new(published);
+        let hot = load(engine.as_ref(), &directory, meta, spaces, bounds)?;
+        let published = RwLock::new(hot.view.clone());
         Ok(Book {
             engine,
             hot: Mutex::new(hot),
@@ -220,20 +222,14 @@ impl Book {
 
     /// Loads what a newly installed snapshot holds, and shows it.
     fn reload(&self, hot: &mut Hot, meta: Meta, spaces: Spaces) -> BookResult<()> {
-        let (loaded, published) = load(self.engine.as_ref(), &self.directory, meta, spaces, hot.bounds)?;
-        *hot = loaded;
-        self.show(published);
+        *hot = load(self.engine.as_ref(), &self.directory, meta, spaces, hot.bounds)?;
+        self.show(hot);
         Ok(())
     }
 
-    /// Opens a view of what was applied, for all readers.
-    fn publish(&self, hot: &Hot) -> BookResult<()> {
-        let view = view_of(self.engine.as_ref(), &self.directory, hot)?;
-        self.show(view);
-        Ok(())
-    }
-
-    fn show(&self, view: BookView) {
+    /// Shows what was written last to all readers.
+    fn show(&self, hot: &Hot) {
+        let view = hot.view.clone();
         let before = std::mem::replace(&mut *self.published.write().unwrap_or_else(PoisonError::into_inner), view);
         // Outside the lock, for it may be the last to hold what it shows.
         drop(before);
@@ -279,14 +275,14 @@ impl Book {
     }
 }
 
-/// Loads a book, and opens the view that shows it.
+/// Loads a book.
 fn load(
     engine: &dyn Engine,
     directory: &Arc<RwLock<Directory>>,
     meta: Meta,
     spaces: Spaces,
     bounds: Bounds,
-) -> BookResult<(Hot, BookView)> {
+) -> BookResult<Hot> {
     let stored = engine.view()?;
     let indexes = Indexes::open(stored.as_ref(), &spaces, &bounds)?;
     let unread = BookView::new(Inner {
@@ -303,7 +299,7 @@ fn load(
     let loaded = replay::load(&unread, &indexes, &bounds)?;
     let replay::Loaded { accounts, pages, holds, directory: names } = loaded;
     *directory.write().unwrap_or_else(PoisonError::into_inner) = names;
-    let hot = Hot {
+    let mut hot = Hot {
         accounts,
         pages,
         holds,
@@ -312,11 +308,12 @@ fn load(
         spaces,
         bounds,
         unsynced_bytes: 0,
+        view: unread,
         batch: Batch::new(),
         room: Changes::default(),
     };
-    let view = view_of(engine, directory, &hot)?;
-    Ok((hot, view))
+    hot.view = view_of(engine, directory, &hot)?;
+    Ok(hot)
 }
 
 fn view_of(engine: &dyn Engine, directory: &Arc<RwLock<Directory>>, hot: &Hot) -> BookResult<BookView> {

@@ -64,6 +64,12 @@ struct Play {
 }
 
 impl Play {
+    fn new(seed: u64) -> Play {
+        let random = Random(seed);
+        let (tried, posted, answers) = (Vec::new(), Vec::new(), Vec::new());
+        Play { random, next_id: 0, index: 0, clock_ns: 1_000_000, tried, posted, answers }
+    }
+
     fn command(&mut self, operation: impl FnOnce(&mut Random, u64) -> Operation) -> Command {
         let number = self.next_id;
         self.next_id += 1;
@@ -288,15 +294,7 @@ fn check(view: &BookView, play: &Play) {
 fn play(entries: u64, engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn Engine>) -> Arc<dyn Engine>) {
     let seed = std::env::var("FOLIO_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(11);
     println!("FOLIO_SEED={seed}");
-    let mut play = Play {
-        random: Random(seed),
-        next_id: 0,
-        index: 0,
-        clock_ns: 1_000_000,
-        tried: Vec::new(),
-        posted: Vec::new(),
-        answers: Vec::new(),
-    };
+    let mut play = Play::new(seed);
     let mut engine = engine;
     let mut book = Book::open_with(Arc::clone(&engine), SMALL).unwrap();
     let witness = Book::open(Arc::new(MemoryEngine::new())).unwrap();
@@ -344,4 +342,80 @@ fn a_book_on_disk_says_the_same_after_any_restart() {
         drop(engine);
         open(folder.path())
     });
+}
+
+/// An engine that looks, before each write, at what the book shows meanwhile.
+struct Watched {
+    inner: MemoryEngine,
+    book: std::sync::OnceLock<std::sync::Weak<Book>>,
+    shown: std::sync::Mutex<Vec<(u64, JournalSequence)>>,
+}
+
+impl Engine for Watched {
+    fn kind(&self) -> EngineKind {
+        self.inner.kind()
+    }
+    fn create_space(&self, id: &store::SpaceId) -> Result<store::Space, store::StoreError> {
+        self.inner.create_space(id)
+    }
+    fn space(&self, id: &store::SpaceId) -> Option<store::Space> {
+        self.inner.space(id)
+    }
+    fn spaces(&self) -> Vec<store::SpaceId> {
+        self.inner.spaces()
+    }
+    fn drop_space(&self, id: &store::SpaceId) -> Result<(), store::StoreError> {
+        self.inner.drop_space(id)
+    }
+    fn ingest(&self, id: &store::SpaceId, pairs: store::Pairs<'_>) -> Result<store::Space, store::StoreError> {
+        self.inner.ingest(id, pairs)
+    }
+    fn write(&self, batch: &store::Batch) -> Result<(), store::StoreError> {
+        if let Some(book) = self.book.get().and_then(std::sync::Weak::upgrade) {
+            let view = book.view();
+            self.shown.lock().unwrap().push((view.index(), view.last_sequence()));
+        }
+        self.inner.write(batch)
+    }
+    fn sync(&self) -> Result<(), store::StoreError> {
+        self.inner.sync()
+    }
+    fn view(&self) -> Result<Arc<dyn store::View>, store::StoreError> {
+        self.inner.view()
+    }
+}
+
+#[test]
+fn readers_see_an_entry_that_is_applied_in_steps_whole_or_not_at_all() {
+    let engine = Arc::new(Watched { inner: MemoryEngine::new(), book: Default::default(), shown: Default::default() });
+    let book = Arc::new(Book::open(Arc::<Watched>::clone(&engine)).unwrap());
+    let mut play = Play::new(1);
+    let founding = play.founding();
+    play.apply(&founding, &[&book]);
+    let has_room = |number: &u64| {
+        let number = AccountNumber(u32::try_from(*number).unwrap());
+        book.view().account(number).unwrap().unwrap().floor == Floor::Unlimited
+    };
+    let debited = (0..ACCOUNTS).find(has_room).unwrap();
+    let holds = ledger::limits::MAX_EXPIRIES_PER_STEP * 2 + 1;
+    let tries: Vec<Command> = (0..holds)
+        .map(|_| {
+            play.command(|_, number| {
+                let postings = vec![posting(debited, Side::Debit, 1), posting(debited + 1, Side::Credit, 1)];
+                let (transaction, timeout) = (transaction(number), Some(Interval(100_000_000)));
+                Operation::Try(Try { transaction, postings, details: Details::default(), timeout })
+            })
+        })
+        .collect();
+    play.apply(&tries, &[&book]);
+    let before = (book.view().index(), book.view().last_sequence());
+    let open = book.view().holds_from(JournalSequence(0)).unwrap().count();
+    assert!(open > ledger::limits::MAX_EXPIRIES_PER_STEP * 2, "{open} holds are open");
+    engine.book.set(Arc::downgrade(&book)).unwrap();
+    play.clock_ns += 1_000_000_000;
+    play.apply(&[], &[&book]);
+    let shown = std::mem::take(&mut *engine.shown.lock().unwrap());
+    assert_eq!(shown, [before; 3], "one look for each step");
+    assert_eq!(book.view().holds_from(JournalSequence(0)).unwrap().count(), 0);
+    check_against_journal(&book.view());
 }

@@ -3,15 +3,15 @@
 //! A check gets an engine of its own and may close and reopen it. What holds for one adapter holds for all;
 //! what one adapter alone promises (the memory engine's crash, sled's note and its expiring views, the
 //! folder's FORMAT file) stands in the files beside this one.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod random;
 mod subject;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use folio::store::{Batch, Direction, EngineKind, KeyRange, MAX_KEY_BYTES, Pair, RESERVED_KEY, StoreError};
+use folio::store::{Batch, Direction, EngineKind, KeyRange, MAX_KEY_BYTES, Pair, RESERVED_KEY, SpaceId, StoreError};
 
 use subject::{Subject, all, get, id, pairs, put, scan};
 
