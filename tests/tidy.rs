@@ -147,10 +147,15 @@ fn every_test_that_the_promises_name_is_there() {
             let file = tests.join("scripts").join(script.0).join(format!("{}.txt", script.1));
             assert!(file.is_file(), "docs/semantics.md names the script {name}, which is not there");
             named += 1;
-        } else if let Some((module, test)) = name.split_once("::").filter(|(module, _)| !module.is_empty()) {
-            let folders = [tests.join("book"), root().join("tests/replication"), root().join("src/replication/tests")];
-            let texts =
-                folders.map(|folder| fs::read_to_string(folder.join(format!("{module}.rs"))).unwrap_or_default());
+        } else if let Some((module, test)) = name.rsplit_once("::").filter(|(module, _)| !module.is_empty()) {
+            let folders = [
+                tests.join("book"),
+                root().join("tests/replication"),
+                root().join("src/replication/tests"),
+                root().join("src"),
+            ];
+            let file = format!("{}.rs", module.replace("::", "/"));
+            let texts = folders.map(|folder| fs::read_to_string(folder.join(&file)).unwrap_or_default());
             let text = texts.concat();
             let begin = format!("fn {}", test.trim_end_matches('…'));
             assert!(text.contains(&begin), "docs/semantics.md names the test {name}, which is not there");
