@@ -119,7 +119,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "READS", requires = "readers")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) read_rate: Option<u32>,
-    /// Threads of this program. One is enough for two cores: handing over between threads costs more than it gains.
+    /// Threads of this program. One is enough for two cores: handing over between threads costs more than it gains. Readers beside writers have one more to themselves.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) threads: u16,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost_types::Timestamp;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinSet;
 
 use super::book::Accounts;
@@ -72,6 +73,30 @@ impl Crew {
     }
 }
 
+/// Where readers run: beside writers on a thread of their own. A batch takes milliseconds to write, which a reader of its thread would wait for and take for the cluster's.
+struct Aside(Option<Runtime>);
+
+impl Aside {
+    fn of(crew: &Crew) -> CliResult<Aside> {
+        let is_wanted = crew.writers > 0 && crew.readers > 0;
+        let runtime = || Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("readers").build();
+        Ok(Aside(is_wanted.then(runtime).transpose()?))
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // A runtime must not be waited for by another's thread; the readers have ended or failed.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// The rounds of a run.
 pub(super) struct Rounds<'a> {
     connection: &'a Connection,
@@ -133,15 +158,8 @@ impl<'a> Rounds<'a> {
             }
         }
         let read_schedule = Arc::new(Schedule::new(warm_up, duration, crew.reads_per_second));
-        let reading = self.reading(since);
-        let mut readers = JoinSet::new();
-        for place in 0..crew.readers {
-            let client = self.client(place.into())?;
-            for _ in 0..crew.reader_in_flight {
-                let (client, schedule, seed) = (Arc::clone(&client), Arc::clone(&read_schedule), self.next_seed());
-                readers.spawn(Reader::new(reading, client, self.accounts, schedule, seed)?.run());
-            }
-        }
+        let aside = Aside::of(&crew)?;
+        let mut readers = self.begin_readers(&crew, &read_schedule, since, &aside.handle())?;
         let total = warm_up + duration;
         let begin = tokio::time::Instant::now();
         let bar = progress::bar(total.as_secs(), format!("round {number} of {}, seconds", self.args.rounds));
@@ -152,6 +170,27 @@ impl<'a> Rounds<'a> {
         let reads_never_begun = late(&read_schedule, |waited| reads.latency.record(waited));
         let reads = (crew.readers > 0).then_some(Reads { counts: reads, never_begun: reads_never_begun });
         Ok(Round { counts, never_begun, reads })
+    }
+
+    fn begin_readers(
+        &mut self,
+        crew: &Crew,
+        schedule: &Arc<Schedule>,
+        since: Timestamp,
+        runtime: &Handle,
+    ) -> CliResult<JoinSet<CliResult<ReadCounts>>> {
+        // Their connections are to be driven where they run.
+        let _entered = runtime.enter();
+        let reading = self.reading(since);
+        let mut readers = JoinSet::new();
+        for place in 0..crew.readers {
+            let client = self.client(place.into())?;
+            for _ in 0..crew.reader_in_flight {
+                let (client, schedule, seed) = (Arc::clone(&client), Arc::clone(schedule), self.next_seed());
+                readers.spawn_on(Reader::new(reading, client, self.accounts, schedule, seed)?.run(), runtime);
+            }
+        }
+        Ok(readers)
     }
 
     fn reading(&self, since: Timestamp) -> Reading {
