@@ -373,6 +373,7 @@ impl<const K: usize> IndexView<K> {
         let hashes: Vec<u64> = keys.iter().map(|key| filter::hash(key)).collect();
         let mut found = vec![false; keys.len()];
         for run in self.runs.iter() {
+            run.fetch(&hashes);
             for (hash, found) in hashes.iter().zip(&mut found) {
                 *found |= run.may_contain(*hash);
             }

@@ -125,6 +125,13 @@ impl<const K: usize> Run<K> {
         self.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
     }
 
+    /// Before [`may_contain`](Self::may_contain) is asked for many: see [`Filter::fetch`].
+    pub(super) fn fetch(&self, hashes: &[u64]) {
+        if let Some(filter) = &self.filter {
+            filter.fetch(hashes);
+        }
+    }
+
     /// The block where an entry would be.
     pub(super) fn block_of(&self, entry: &Entry<K>) -> u32 {
         let after = self.fences.partition_point(|fence| fence <= entry);
