@@ -142,3 +142,13 @@ def places($n): if . == null then "–" else (. * pow(10; $n) | round) as $whole
   | ($whole | tostring | if length <= $n then ("0" * ($n + 1 - length)) + . else . end) | .[:-$n] + "." + .[-$n:] end;
 def spread: {median: median, least: min, most: max};
 '
+
+# Whether $rest says how many seconds to rest.
+check_rest() { [[ $rest =~ ^[0-9]{1,4}$ ]] || fail "--rest $rest is not a number from 0 to 9999"; }
+
+# Before a case: nothing of the one before is left to be written, and the machine has been left alone for as long as $rest says.
+rest_first() {
+  [ "$rest" -gt 0 ] || return 0
+  sync
+  sleep "$rest"
+}
