@@ -2,7 +2,8 @@
 //!
 //! A request passes a dozen tasks. Were they on several threads, each hand-over could cost a wake-up of tens of microseconds, more than what is handed over; here it costs nothing. The
 //! log is written on this thread too, and synced on it unless a leader syncs beside its followers (see `leader_sync`): openraft waits for each append anyway. Nothing that takes long otherwise may run here. Large entries
-//! are applied on the applier's thread, clients are served and the book is read on others.
+//! are applied on the applier's thread, the book is read on others, and there clients are served, but for the first few connections, whose calls
+//! then need no hand-over at all.
 
 use std::future::Future;
 use std::io;

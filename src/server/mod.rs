@@ -2,6 +2,7 @@
 
 pub mod config;
 mod run;
+mod seats;
 
 pub use config::{Config, ConfigError, ServeArgs, unknown_variables};
 pub use run::{ELECTION_MS, HEARTBEAT_MS, ServeError, serve, serve_on};

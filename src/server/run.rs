@@ -9,14 +9,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_stream::Stream;
+use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Connected, TcpIncoming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::config::Config;
+use super::seats::seat;
 use crate::api::{Api, Limits};
 use crate::book::{Book, BookError};
 use crate::replication::identity::{Identity, IdentityError, Member};
@@ -67,6 +69,9 @@ pub enum ServeError {
 
 /// HTTP/2 streams of one connection at once.
 const MAX_STREAMS: u32 = 4_096;
+/// HTTP/2 streams at once of a connection that is served where replication lives: so few that heartbeats wait no more than some tens of milliseconds, even if all of them have a call at the
+/// same moment, and more than it takes to keep that thread busy.
+const SEATED_STREAMS: u32 = 1_024;
 /// Between heartbeats, in milliseconds.
 pub const HEARTBEAT_MS: u64 = 100;
 /// The least and greatest election time-out, in milliseconds.
@@ -75,6 +80,9 @@ pub const ELECTION_MS: (u64, u64) = (400, 800);
 const LOG_BYTES: u64 = 512 * 1024 * 1024;
 /// How long calls that are on their way may take to end, once the replica was asked to stop. Streams that follow the journal never end by themselves.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How many connections of clients are served where replication lives. One would do for the least latency, a few more for services that put many calls on each of a few connections; with 64
+/// connections of one call each, any number up to 32 was as good as none.
+const SEATS: usize = 4;
 const ROLE_CHECK: Duration = Duration::from_millis(50);
 
 fn now_ns() -> u64 {
@@ -201,7 +209,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
     });
     let node = starting.await.map_err(|source| ServeError::Node { folder: config.data_dir.clone(), source })?;
     tracing::info!(replica = own.replica_id, clients = %own.client_address, peers = %own.peer_address, "serving");
-    let result = serve_on(&node, incoming(clients), incoming(peers), stop).await;
+    let (seated, others) = seat(incoming(clients), SEATS);
+    let result = serve_on(&node, seated, others, incoming(peers), stop).await;
     node.stop().await;
     result
 }
@@ -219,29 +228,71 @@ fn stop_process(folder: &Path, reason: &str) {
 }
 
 /// Serves clients and peers over connections that somebody else accepts, until `stop` resolves. The network is a seam: these are the services of production,
-/// over whatever network.
+/// over whatever network. The `seated` clients are served where replication lives, the others here.
 ///
 /// # Errors
 /// [`ServeError`]: why it does not serve.
-pub async fn serve_on<IO, E>(
+pub async fn serve_on<S, IO, P, E>(
     node: &Arc<Node>,
-    clients: impl Stream<Item = Result<IO, E>>,
-    peers: impl Stream<Item = Result<IO, E>> + Send + 'static,
+    seated: impl Stream<Item = Result<S, E>> + Send + 'static,
+    others: impl Stream<Item = Result<IO, E>>,
+    peers: impl Stream<Item = Result<P, E>> + Send + 'static,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError>
 where
-    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    S: Connection,
+    IO: Connection,
+    P: Connection,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
 {
-    let (stopping, mut stopped) = tokio::sync::watch::channel(false);
-    let mut also_stopped = stopped.clone();
-    let mut to_drain = stopped.clone();
+    let (stopping, stopped) = watch::channel(false);
     tokio::spawn(async move {
         stop.await;
         stopping.send_replace(true);
         // Kept open, so that whoever waits sees the value rather than an end.
         stopping.closed().await;
     });
+    let peer_service = Server::builder().add_service(node.peer_service(stopped.clone()));
+    let for_peers = peer_service.serve_with_incoming_shutdown(peers, is_true(stopped.clone()));
+    let for_peers = node.run_at_home(for_peers);
+    let services = services(node)?;
+    let with_streams = |most| Server::builder().max_concurrent_streams(most).add_routes(services.clone());
+    let for_seated = with_streams(SEATED_STREAMS).serve_with_incoming_shutdown(seated, is_true(stopped.clone()));
+    let for_seated = node.run_at_home(for_seated);
+    let for_others = with_streams(MAX_STREAMS).serve_with_incoming_shutdown(others, is_true(stopped.clone()));
+    let for_others = async { for_others.await.map_err(ServeError::from) };
+    let drained = async move {
+        is_true(stopped).await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    let result = tokio::select! {
+        result = async { tokio::try_join!(at_home(for_peers), at_home(for_seated), for_others) } => result.map(|_| ()),
+        () = drained => Ok(()),
+    };
+    tracing::info!(replica = node.identity().replica_id, "stopped");
+    result
+}
+
+/// A connection that somebody made.
+pub trait Connection: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static {}
+
+impl<IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static> Connection for IO {}
+
+/// Resolves once the value is true, or its sender gone.
+async fn is_true(mut value: watch::Receiver<bool>) {
+    // An error means that the sender is gone.
+    let _ = value.wait_for(|value| *value).await;
+}
+
+/// How serving where replication lives ended.
+async fn at_home(
+    serving: impl Future<Output = std::io::Result<Result<(), tonic::transport::Error>>>,
+) -> Result<(), ServeError> {
+    Ok(serving.await.map_err(|error| ServeError::Service(error.to_string()))??)
+}
+
+/// All services for clients.
+fn services(node: &Arc<Node>) -> Result<Routes, ServeError> {
     let api = Api::new(Arc::clone(node), Limits::default());
     let (reporter, health) = tonic_health::server::health_reporter();
     tokio::spawn(report_role(Arc::clone(node), reporter));
@@ -251,35 +302,11 @@ where
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| ServeError::Service(format!("reflection: {error}")))?;
-    let peer_service = node.peer_service(stopped.clone());
-    let for_peers =
-        node.run_at_home(Server::builder().add_service(peer_service).serve_with_incoming_shutdown(peers, async move {
-            // An error means that the sender is gone, which is a stop as well.
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        }));
-    let for_peers =
-        async { for_peers.await.map_err(|error| ServeError::Service(error.to_string()))?.map_err(ServeError::from) };
-    let for_clients = Server::builder()
-        .max_concurrent_streams(MAX_STREAMS)
-        .add_service(health)
+    Ok(Routes::new(health)
         .add_service(reflection)
         .add_service(api.ledger())
         .add_service(api.audit())
-        .add_service(api.cluster())
-        .serve_with_incoming_shutdown(clients, async move {
-            let _ = also_stopped.wait_for(|stopped| *stopped).await;
-        });
-    let for_clients = async { for_clients.await.map_err(ServeError::from) };
-    let drained = async move {
-        let _ = to_drain.wait_for(|stopped| *stopped).await;
-        tokio::time::sleep(DRAIN).await;
-    };
-    let result = tokio::select! {
-        result = async { tokio::try_join!(for_peers, for_clients) } => result,
-        () = drained => Ok(((), ())),
-    };
-    tracing::info!(replica = node.identity().replica_id, "stopped");
-    result.map(|_| ())
+        .add_service(api.cluster()))
 }
 
 /// Keeps the health services true: `""` while serving, `leader` while leading.

@@ -1,6 +1,7 @@
 //! Three replicas, each a simulated host with disks that outlive it, and the faults that befall them.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use folio::replication::identity::{Identity, Member};
 use folio::replication::{Connector, Node, NodeConfig, ProposerBounds, Role, Threads};
 use folio::server;
 use folio::store::memory::MemoryEngine;
+use futures::stream;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use turmoil::Sim;
 
-use crate::network;
+use crate::network::{self, Accepted};
 use crate::trace::Trace;
 
 pub const REPLICAS: [u64; 3] = [1, 2, 3];
@@ -75,7 +77,9 @@ impl Cluster {
         self.trace.note("start", &host(replica));
         tokio::spawn(self.clone().watch(replica, Arc::clone(&node)));
         let (clients, peers) = (network::listen(CLIENT_PORT).await?, network::listen(PEER_PORT).await?);
-        server::serve_on(&node, clients, peers, std::future::pending()).await?;
+        // All is served on the one simulated thread, so that seats make no difference.
+        let seated = stream::pending::<io::Result<Accepted>>();
+        server::serve_on(&node, seated, clients, peers, std::future::pending()).await?;
         Ok(())
     }
 
