@@ -1,4 +1,4 @@
-//! What a batch costs in fjall, measured on request: `cargo test --release -p folio --test store_cost -- --ignored --nocapture`.
+//! What a batch costs in fjall, measured on request: `cargo test --profile quick -p folio --test store_cost -- --ignored --nocapture`.
 //!
 //! Nothing here is asserted but that the figures were taken from a book that holds what was written:
 //! speed is for people to read. `FOLIO_COST_TRANSFERS` sets the transfers (1 000 000 unless told).

@@ -1,8 +1,8 @@
 //! The thread on which replication lives: openraft's tasks, the proposer, the connections to and from the peers, and the log.
 //!
 //! A request passes a dozen tasks. Were they on several threads, each hand-over could cost a wake-up of tens of microseconds, more than what is handed over; here it costs nothing. The
-//! log is written on this thread too, and synced on it unless a leader syncs beside its followers (see `leader_sync`): openraft waits for each append anyway. Nothing that takes long otherwise may run here. Large entries
-//! are applied on the applier's thread, the book is read on others, and there clients are served, but for the first few connections, whose calls
+//! log is written on this thread too, and synced on it unless a leader syncs beside its followers (see `leader_sync`): openraft waits for each append anyway. Nothing that takes long may run here. Large entries
+//! are written to the log on the thread that syncs and applied on the applier's, the book is read on others, and there clients are served, but for the first few connections, whose calls
 //! then need no hand-over at all.
 
 use std::future::Future;

@@ -1,6 +1,9 @@
 //! The sync of what a leader appended to its own log, beside what its followers do: Raft lets a leader send its entries before it has synced them, as long as nobody counts it among
 //! those that hold an entry before it has (Ongaro, "Consensus: Bridging Theory and Practice", section 10.2.1).
 //!
+//! The thread that syncs also writes what is large, leader's or not, and syncs it for whoever must before it is done: a disk under load takes many milliseconds for that, in which
+//! neither reads nor heartbeats should wait. For small entries a hand-over would take longer than it spares.
+//!
 //! openraft counts a leader as soon as its log says that an append is done, which is said here before the sync. So what the leader applies, and answers, waits for the sync; and its
 //! followers are told of no commit before the leader has applied it (`commits.rs`). And a replica that led never takes up the same term again after a restart, for the entries that it
 //! had not synced may be gone, while a follower holds them.
@@ -18,11 +21,15 @@ use crate::store::Engine;
 
 /// How long a sync takes in simulation.
 const SIMULATED_SYNC: Duration = Duration::from_millis(1);
+/// From how many bytes on an append is not written where replication lives.
+const LARGE_BYTES: usize = 64 * 1024;
 
 /// What it takes to sync beside the followers.
 pub(super) struct Beside {
     /// This replica, whose own entries are meant.
     pub(super) own_id: u64,
+    /// Whether there are other replicas, to which it sends what it appends.
+    pub(super) has_followers: bool,
     /// Where jobs run.
     pub(super) threads: Threads,
     /// The thread that syncs.
@@ -35,6 +42,7 @@ pub(super) struct Beside {
 #[derive(Clone)]
 pub(super) struct LeaderSync {
     own_id: u64,
+    has_followers: bool,
     threads: Threads,
     worker: Worker,
     engine: Arc<dyn Engine>,
@@ -47,17 +55,31 @@ pub(super) struct LeaderSync {
 }
 
 impl LeaderSync {
-    /// For the log in `engine`, which is synced up to `last`.
-    pub(super) fn new(beside: Beside, engine: Arc<dyn Engine>, last: u64) -> LeaderSync {
-        let Beside { own_id, threads, worker, on_fatal } = beside;
-        let at_last = || Arc::new(watch::channel(last).0);
-        let (written, synced, has_failed) = (at_last(), at_last(), Arc::default());
-        LeaderSync { own_id, threads, worker, engine, written, synced, has_failed, on_fatal }
+    /// For the log in `engine`, which is empty until more is said to be synced.
+    pub(super) fn new(beside: Beside, engine: Arc<dyn Engine>) -> LeaderSync {
+        let Beside { own_id, has_followers, threads, worker, on_fatal } = beside;
+        let (written, synced, has_failed) = (Arc::default(), Arc::default(), Arc::default());
+        LeaderSync { own_id, has_followers, threads, worker, engine, written, synced, has_failed, on_fatal }
     }
 
     /// Whose entries are synced here.
     pub(super) fn own_id(&self) -> u64 {
         self.own_id
+    }
+
+    /// Whether an append of so many bytes is written on the thread that syncs: it is large, or the engine is busy with the sync of what came before.
+    pub(super) fn is_apart(&self, bytes: usize) -> bool {
+        bytes >= LARGE_BYTES || *self.synced.borrow() < *self.written.borrow()
+    }
+
+    /// Whether so many bytes that the leader appended are to be synced after the append is done: always beside followers; for a leader that is alone, if another thread does it anyway.
+    pub(super) fn is_beside(&self, bytes: usize) -> bool {
+        self.has_followers || self.is_apart(bytes)
+    }
+
+    /// The thread that syncs.
+    pub(super) fn worker(&self) -> &Worker {
+        &self.worker
     }
 
     /// Watches the index up to which the log is synced.

@@ -75,8 +75,7 @@ struct Inner {
     tail: Mutex<Tail>,
     size: Mutex<LogSize>,
     worker: Worker,
-    /// `None` where every append is synced before it is done.
-    leader_sync: Option<LeaderSync>,
+    leader_sync: LeaderSync,
     /// Up to which index the book has applied.
     applied: watch::Receiver<u64>,
 }
@@ -109,30 +108,30 @@ fn failed(verb: ErrorVerb, error: impl std::error::Error + 'static) -> StorageEr
 }
 
 impl LogStore {
-    /// Opens the log of an engine and checks it. `applied` tells up to which index the book has applied. With `beside`, what this replica appends as the leader is synced while its
-    /// followers append it.
+    /// Opens the log of an engine and checks it. `applied` tells up to which index the book has applied, `beside` what is synced only after its append is done, and where.
     pub(super) fn open(
         engine: Arc<dyn Engine>,
         worker: Worker,
         book: BookPoint,
         applied: watch::Receiver<u64>,
-        beside: Option<Beside>,
+        beside: Beside,
     ) -> Result<LogStore, LogOpenError> {
         let entries = space(engine.as_ref(), "entries")?;
         let records = space(engine.as_ref(), "records")?;
         let (state, tail, size) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let mut inner = Inner { engine, entries, records, state, tail, size, worker, leader_sync: None, applied };
+        let (own_id, has_followers) = (beside.own_id, beside.has_followers);
+        let leader_sync = LeaderSync::new(beside, Arc::clone(&engine));
+        let inner = Inner { engine, entries, records, state, tail, size, worker, leader_sync, applied };
         let purged: Option<LogId> = inner.record(PURGED, "the purged log id")?;
         let last = inner.check_entries(purged)?;
         let committed: Option<LogId> = inner.record(COMMITTED, "the committed log id")?;
         check_beginning(purged, book)?;
         check_end(last.or(purged), committed, book)?;
         let mut vote: Option<Vote> = inner.record(VOTE, "the vote")?;
-        if let Some(beside) = beside {
-            forget_leadership(&mut vote, beside.own_id);
-            let end = last.or(purged).map_or(0, |log_id| log_id.index);
-            inner.leader_sync = Some(LeaderSync::new(beside, Arc::clone(&inner.engine), end));
+        if has_followers {
+            forget_leadership(&mut vote, own_id);
         }
+        inner.leader_sync.is_synced(last.or(purged).map_or(0, |log_id| log_id.index));
         *guard(&inner.state) = State { purged, last, vote, committed, is_committed_written: true };
         Ok(LogStore { inner: Arc::new(inner) })
     }
@@ -157,20 +156,14 @@ impl LogStore {
         guard(&self.inner.size).beyond(kept)
     }
 
-    /// Watches the index up to which the log is written: always all of it, where there is nobody to send it to.
+    /// Watches the index up to which the log is written.
     pub(super) fn written(&self) -> watch::Receiver<u64> {
-        match &self.inner.leader_sync {
-            Some(sync) => sync.written(),
-            None => watch::channel(u64::MAX).1,
-        }
+        self.inner.leader_sync.written()
     }
 
-    /// Watches the index up to which the log is synced: always all of it, unless the leader syncs beside its followers.
+    /// Watches the index up to which the log is synced.
     pub(super) fn synced(&self) -> watch::Receiver<u64> {
-        match &self.inner.leader_sync {
-            Some(sync) => sync.synced(),
-            None => watch::channel(u64::MAX).1,
-        }
+        self.inner.leader_sync.synced()
     }
 }
 
@@ -179,6 +172,11 @@ impl LogStore {
     /// How many entries the tail in memory holds, and about how many bytes.
     pub(super) fn tail_size(&self) -> (usize, usize) {
         guard(&self.inner.tail).size()
+    }
+
+    /// Has the thread that syncs do something first.
+    pub(super) fn give_to_sync_thread(&self, job: impl FnOnce() + Send + 'static) {
+        let _ = self.inner.leader_sync.worker().give(job);
     }
 }
 
@@ -267,17 +265,17 @@ impl Inner {
         Ok(self.engine.write(&batch)?)
     }
 
-    /// Writes entries, and syncs them before it returns unless the leader's sync takes place beside its followers.
+    /// Writes entries, and syncs them before it returns unless they are the leader's own and are synced beside.
     fn append(&self, entries: &[Entry], committed: Option<LogId>, vote: Option<Vote>) -> Result<(), LogOpenError> {
         self.write(entries, committed)?;
-        let Some(sync) = &self.leader_sync else { return Ok(self.engine.sync()?) };
+        let sync = &self.leader_sync;
         let Some(last) = entries.last().map(|entry| entry.log_id.index) else { return Ok(()) };
         // Nobody but the leader of a term makes entries of it, and nobody sends him any while he leads.
         let is_leading = |vote: Vote| {
             let is_of_term = |entry: &Entry| entry.log_id.leader_id == *vote.leader_id();
             vote.is_committed() && vote.leader_id().node_id == sync.own_id() && entries.iter().all(is_of_term)
         };
-        if vote.is_some_and(is_leading) {
+        if vote.is_some_and(is_leading) && sync.is_beside(entries.iter().map(codec::entry_bytes).sum()) {
             return sync.is_written(last).map_err(|ended| LogOpenError::Malformed(ended.to_string()));
         }
         self.engine.sync()?;
@@ -341,10 +339,8 @@ impl LogStore {
     /// Waits until nothing that was appended is still to be synced.
     async fn settle(&self) -> Result<(), StorageError> {
         let last = guard(&self.inner.state).last.map_or(0, |log_id| log_id.index);
-        match &self.inner.leader_sync {
-            Some(sync) => LeaderSync::wait(&sync.synced(), last).await.map_err(|ended| failed(ErrorVerb::Write, ended)),
-            None => Ok(()),
-        }
+        let settled = LeaderSync::wait(&self.synced(), last).await;
+        settled.map_err(|ended| failed(ErrorVerb::Write, ended))
     }
 
     async fn wait_for_book(&self, index: u64) -> Result<(), StorageError> {
@@ -451,12 +447,15 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             state.is_committed_written = true;
             vote = state.vote;
         }
+        let sync = &self.inner.leader_sync;
+        let is_apart = sync.is_apart(entries.iter().map(codec::entry_bytes).sum());
+        let worker = if is_apart { sync.worker() } else { &self.inner.worker };
         let inner = Arc::clone(&self.inner);
         let append = move || {
             let result = inner.append(&entries, committed, vote).map_err(std::io::Error::other);
             callback.log_io_completed(result);
         };
-        self.inner.worker.give(append).map_err(|ended| failed(ErrorVerb::Write, ended))
+        worker.give(append).map_err(|ended| failed(ErrorVerb::Write, ended))
     }
 
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError> {
@@ -470,9 +469,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let last = std::mem::replace(&mut guard(&self.inner.state).last, before).map_or(0, |last| last.index);
         let delete = move |inner: &Inner| {
             inner.delete(log_id.index..=last, None)?;
-            if let Some(sync) = &inner.leader_sync {
-                sync.is_synced(log_id.index.saturating_sub(1));
-            }
+            inner.leader_sync.is_synced(log_id.index.saturating_sub(1));
             Ok(())
         };
         self.run(ErrorVerb::Write, delete).await
@@ -497,8 +494,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let delete = move |inner: &Inner| {
             inner.delete(entries, Some(log_id))?;
             // An installed snapshot may reach beyond what the log had.
-            if let Some(sync) = inner.leader_sync.as_ref().filter(|sync| *sync.synced().borrow() < log_id.index) {
-                sync.is_synced(log_id.index);
+            if *inner.leader_sync.synced().borrow() < log_id.index {
+                inner.leader_sync.is_synced(log_id.index);
             }
             Ok(())
         };

@@ -20,6 +20,7 @@ mod node;
 mod peers;
 mod proposer;
 mod read;
+mod read_index;
 pub mod service;
 mod state_machine;
 mod tail;

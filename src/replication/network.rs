@@ -58,7 +58,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 
     async fn new_client(&mut self, target: u64, _node: &BasicNode) -> Peer {
         let (peers, commits) = (self.peers.clone(), self.commits.clone());
-        Peer { target, peers, threads: self.threads, commits, has_appended: false }
+        Peer { target, peers, threads: self.threads, commits, has_appended: false, has_answered: false }
     }
 }
 
@@ -70,6 +70,8 @@ pub(super) struct Peer {
     threads: Threads,
     commits: Commits,
     has_appended: bool,
+    /// Whether the last append was sent, and answered with success.
+    has_answered: bool,
 }
 
 type Call<T, E = RaftError<u64>> = Result<T, RPCError<u64, BasicNode, E>>;
@@ -124,8 +126,14 @@ impl RaftNetwork<TypeConfig> for Peer {
         option: RPCOption,
     ) -> Call<AppendEntriesResponse<u64>> {
         // A peer's first append may be to confirm that this replica leads, which openraft does by way of a peer of its own each time: that never waits.
+        let has_answered = std::mem::replace(&mut self.has_answered, false);
         if std::mem::replace(&mut self.has_appended, true) && rpc.entries.is_empty() {
-            self.commits.worth_telling(rpc.leader_commit, rpc.prev_log_id, option.hard_ttl() / 2).await;
+            let patience = option.hard_ttl() / 2;
+            let is_worth_telling = self.commits.is_worth_telling(rpc.leader_commit, rpc.prev_log_id, patience).await;
+            // The peer has just said that it has the log up to there, and entries go out next. Never twice in a row, so that a peer that is gone is noticed.
+            if has_answered && !is_worth_telling {
+                return Ok(AppendEntriesResponse::Success);
+            }
         }
         let leader_commit =
             self.commits.told(rpc.leader_commit).map_err(|error| RPCError::Network(network_error(error)))?;
@@ -148,6 +156,7 @@ impl RaftNetwork<TypeConfig> for Peer {
             Err(elapsed) => return Err(RPCError::Network(network_error(elapsed))),
         };
         let reply: AppendEntriesResponse<u64> = self.decode(&reply)?;
+        self.has_answered = matches!(reply, AppendEntriesResponse::Success);
         if count < rpc.entries.len() && matches!(reply, AppendEntriesResponse::Success) {
             return Ok(AppendEntriesResponse::PartialSuccess(rpc.entries.get(count - 1).map(|entry| entry.log_id)));
         }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use ledger::{Answer, Command, LogTime};
 use openraft::{BasicNode, Config, SnapshotPolicy};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
@@ -21,6 +23,7 @@ use super::network::Network;
 use super::peers::{Connector, MAX_MESSAGE_BYTES, Peers};
 use super::proposer::{Bounds, Clock, Proposer, SubmitError};
 use super::read::{ReadPoint, Reads, Rounds, is_due, wait_applied};
+use super::read_index::{LeaderPoint, ReadIndexes};
 use super::service::PeerService;
 use super::state_machine::StateMachine;
 use super::worker::{Threads, Worker};
@@ -151,6 +154,7 @@ pub struct Node {
     machine: StateMachine,
     proposer: Proposer,
     reads: Reads,
+    read_indexes: ReadIndexes,
     peers: Peers,
     threads: Threads,
     clock: Clock,
@@ -178,17 +182,14 @@ fn raft_config(config: &NodeConfig) -> Result<Arc<Config>, NodeError> {
     raft.validate().map(Arc::new).map_err(|error| NodeError::Raft(error.to_string()))
 }
 
-/// A replica that is alone has nobody to sync beside: for it, handing the sync to another thread would only take longer.
-fn leader_sync(config: &NodeConfig) -> Result<Option<Beside>, NodeError> {
-    if config.identity.members.len() < 2 {
-        return Ok(None);
-    }
-    Ok(Some(Beside {
+fn leader_sync(config: &NodeConfig) -> Result<Beside, NodeError> {
+    Ok(Beside {
         own_id: config.identity.replica_id,
+        has_followers: config.identity.members.len() > 1,
         threads: config.threads,
         worker: Worker::start(config.threads, "folio-log")?,
         on_fatal: Arc::clone(&config.on_fatal),
-    }))
+    })
 }
 
 impl Node {
@@ -232,12 +233,14 @@ impl Node {
         watch_fatal(&raft, config.on_fatal);
         tokio::spawn(log_bound::keep_bounded(raft.clone(), log, config.log_bytes));
         drop(entered);
+        let read_indexes = ReadIndexes::start(asking(raft.clone(), peers.clone()));
         let node = Arc::new(Node {
             identity: config.identity,
             raft,
             machine,
             proposer,
             reads,
+            read_indexes,
             peers,
             threads: config.threads,
             clock: config.clock,
@@ -458,24 +461,12 @@ impl Node {
             return Ok(self.reads.get(deadline).await?.view);
         }
         loop {
-            let wire::ReadIndexResponse { index, time } = self.ask_read_index(deadline).await?;
+            let LeaderPoint { index, time } = self.read_indexes.get(deadline).await?;
             let view = self.view_at_least(index, deadline).await?;
             // More may be applied by now than the leader looked at, and a hold in that may have ended meanwhile.
-            if !is_due(&view, LogTime(time)) {
+            if !is_due(&view, time) {
                 return Ok(view);
             }
-        }
-    }
-
-    async fn ask_read_index(&self, deadline: Instant) -> Result<wire::ReadIndexResponse, SubmitError> {
-        let leader = self.leader().ok_or(SubmitError::NoLeader)?.replica_id;
-        let mut client = self.peers.client(leader).ok_or(SubmitError::NoLeader)?;
-        let cluster_id = self.peers.cluster_id().to_owned();
-        let mut request = tonic::Request::new(wire::ReadIndexRequest { cluster_id });
-        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-        match tokio::time::timeout_at(deadline, client.read_index(request)).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(_)) | Err(_) => Err(SubmitError::NoLeader),
         }
     }
 
@@ -511,6 +502,28 @@ impl Node {
         if let Err(error) = self.machine.run(openraft::ErrorVerb::Write, Book::sync).await {
             tracing::warn!(%error, "the book was not synced at the end; the log replays the rest");
         }
+    }
+}
+
+/// Asks the replica that leads, as far as this one knows, what it shows.
+fn asking(raft: Raft, peers: Peers) -> impl Fn(Instant) -> BoxFuture<'static, Result<LeaderPoint, SubmitError>> {
+    move |deadline| {
+        let leader = raft.metrics().borrow().current_leader;
+        let peers = peers.clone();
+        let asked = async move {
+            let mut client = leader.and_then(|leader| peers.client(leader)).ok_or(SubmitError::NoLeader)?;
+            let cluster_id = peers.cluster_id().to_owned();
+            let mut request = tonic::Request::new(wire::ReadIndexRequest { cluster_id });
+            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+            match tokio::time::timeout_at(deadline, client.read_index(request)).await {
+                Ok(Ok(response)) => {
+                    let wire::ReadIndexResponse { index, time } = response.into_inner();
+                    Ok(LeaderPoint { index, time: LogTime(time) })
+                }
+                Ok(Err(_)) | Err(_) => Err(SubmitError::NoLeader),
+            }
+        };
+        asked.boxed()
     }
 }
 

@@ -7,22 +7,27 @@ use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 
 use super::*;
 use crate::replication::Vote;
-use crate::replication::leader_sync::Beside;
 use crate::store::{Batch, Pairs, Space, SpaceId, View};
 
 const OWN: u64 = 1;
 const OTHER: u64 = 2;
 
-/// A memory engine that counts its syncs and refuses them when it is told to.
+/// A memory engine that counts its syncs, refuses them when it is told to, and knows which thread wrote last.
 struct Counted {
     engine: Arc<MemoryEngine>,
     syncs: AtomicU64,
     refuses: Mutex<bool>,
+    writer: Mutex<Option<String>>,
 }
 
 impl Counted {
     fn over(engine: &Arc<MemoryEngine>) -> Arc<Counted> {
-        Arc::new(Counted { engine: Arc::clone(engine), syncs: AtomicU64::new(0), refuses: Mutex::new(false) })
+        Arc::new(Counted {
+            engine: Arc::clone(engine),
+            syncs: AtomicU64::new(0),
+            refuses: Mutex::new(false),
+            writer: Mutex::default(),
+        })
     }
 }
 
@@ -46,6 +51,7 @@ impl Engine for Counted {
         self.engine.ingest(id, pairs)
     }
     fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        *self.writer.lock().unwrap() = std::thread::current().name().map(str::to_owned);
         self.engine.write(batch)
     }
     fn sync(&self) -> Result<(), StoreError> {
@@ -60,20 +66,27 @@ impl Engine for Counted {
     }
 }
 
-/// The log of replica [`OWN`], and the reasons for which it had to stop.
+/// The log of replica [`OWN`], which has followers, and the reasons for which it had to stop.
 fn open(engine: Arc<dyn Engine>) -> (LogStore, Arc<Mutex<Vec<String>>>) {
+    open_as(engine, true, Threads::Inline)
+}
+
+/// The thread that syncs, where there are threads.
+const SYNCS: &str = "syncs";
+
+fn open_as(engine: Arc<dyn Engine>, has_followers: bool, threads: Threads) -> (LogStore, Arc<Mutex<Vec<String>>>) {
     let reasons: Arc<Mutex<Vec<String>>> = Arc::default();
     let told = Arc::clone(&reasons);
-    let threads = Threads::Inline;
     let beside = Beside {
         own_id: OWN,
+        has_followers,
         threads,
-        worker: Worker::inline(),
+        worker: Worker::start(threads, SYNCS).unwrap(),
         on_fatal: Arc::new(move |reason| told.lock().unwrap().push(reason)),
     };
     let point = BookPoint { applied_index: 0, installed_index: 0 };
     let applied = watch::channel(u64::MAX).1;
-    (LogStore::open(engine, Worker::inline(), point, applied, Some(beside)).unwrap(), reasons)
+    (LogStore::open(engine, Worker::inline(), point, applied, beside).unwrap(), reasons)
 }
 
 fn entry(term: u64, node: u64, index: u64) -> Entry {
@@ -170,4 +183,85 @@ async fn after_a_failed_sync_nothing_counts_as_synced_any_more() {
     assert_eq!(*log.synced().borrow(), 0);
     let reasons = reasons.lock().unwrap();
     assert!(reasons.len() == 1 && reasons[0].contains("the log was not synced"), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn a_leader_that_is_alone_syncs_small_entries_before_they_are_done_and_large_ones_beside() {
+    let engine = Arc::new(MemoryEngine::new());
+    let (mut log, _) = open_as(Arc::<MemoryEngine>::clone(&engine), false, Threads::Inline);
+    log.save_vote(&Vote::new_committed(1, OWN)).await.unwrap();
+    log.blocking_append([commands(1, 0, 1_000), commands(1, 1, 1_000)]).await.unwrap();
+    assert_eq!((*log.synced().borrow(), engine.unsynced()), (1, 0));
+
+    log.blocking_append([commands(1, 2, 1_000_000)]).await.unwrap();
+    assert_eq!(*log.synced().borrow(), 1);
+    // What comes after it shares its sync.
+    log.blocking_append([commands(1, 3, 1_000)]).await.unwrap();
+    assert_eq!(*log.synced().borrow(), 1);
+    assert!(engine.unsynced() > 0, "nothing was left to sync, so this showed nothing");
+    log.synced().wait_for(|synced| *synced == 3).await.unwrap();
+    assert_eq!(engine.unsynced(), 0);
+
+    log.blocking_append([commands(1, 4, 1_000)]).await.unwrap();
+    assert_eq!((*log.synced().borrow(), engine.unsynced()), (4, 0));
+}
+
+#[tokio::test]
+async fn a_leader_that_is_alone_loses_only_what_did_not_count_as_synced_and_goes_on_leading() {
+    let engine = Arc::new(MemoryEngine::new());
+    let (mut log, _) = open_as(Arc::<MemoryEngine>::clone(&engine), false, Threads::Inline);
+    log.save_vote(&Vote::new_committed(1, OWN)).await.unwrap();
+    log.blocking_append([commands(1, 0, 1_000)]).await.unwrap();
+    log.blocking_append([commands(1, 1, 1_000_000)]).await.unwrap();
+    let synced = *log.synced().borrow();
+    let (mut log, _) = open_as(Arc::new(engine.crash(0)), false, Threads::Inline);
+    assert_eq!((synced, last(&mut log).await), (0, Some(commands(1, 0, 1_000).log_id)));
+    // Nobody else has seen what is gone, so its place may be given away in the same term.
+    assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new_committed(1, OWN)));
+    log.blocking_append([commands(1, 1, 2_000)]).await.unwrap();
+    assert_eq!(*log.synced().borrow(), 1);
+}
+
+#[tokio::test]
+async fn what_is_large_is_written_on_the_thread_that_syncs_and_a_followers_is_synced_before_it_is_done() {
+    for (vote, node, is_synced) in
+        [(Vote::new_committed(1, OTHER), OTHER, true), (Vote::new_committed(1, OWN), OWN, false)]
+    {
+        let memory = Arc::new(MemoryEngine::new());
+        let engine = Counted::over(&memory);
+        let (mut log, _) = open_as(Arc::<Counted>::clone(&engine), true, Threads::Own);
+        log.save_vote(&vote).await.unwrap();
+        for (index, bytes, is_apart) in [(0, 1_000, false), (1, 1_000_000, true), (2, 1_000, false)] {
+            let payload = EntryPayload::Normal(Payload(vec![7; bytes].into()));
+            let log_id = LogId::new(CommittedLeaderId::new(1, node), index);
+            log.blocking_append([Entry { log_id, payload }]).await.unwrap();
+            if is_synced {
+                assert_eq!((*log.synced().borrow(), memory.unsynced()), (index, 0));
+            }
+            log.synced().wait_for(|synced| *synced == index).await.unwrap();
+            let writer = engine.writer.lock().unwrap().clone();
+            assert_eq!(writer.as_deref() == Some(SYNCS), is_apart, "{bytes} bytes were written on {writer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_while_a_sync_is_under_way_waits_for_it_on_the_thread_that_syncs() {
+    let (engine, gate) = (Arc::new(MemoryEngine::new()), Arc::new(std::sync::Barrier::new(2)));
+    let counted = Counted::over(&engine);
+    let (mut log, _) = open_as(Arc::<Counted>::clone(&counted), true, Threads::Own);
+    log.save_vote(&Vote::new_committed(1, OWN)).await.unwrap();
+    // The thread is kept busy before it gets to the first entry's sync.
+    let held = Arc::clone(&gate);
+    log.give_to_sync_thread(move || {
+        held.wait();
+    });
+    log.blocking_append([entry(1, OWN, 0), entry(1, OWN, 1)]).await.unwrap();
+    let mut second = log.clone();
+    let mut append = Box::pin(async move { second.blocking_append([entry(1, OWN, 2)]).await });
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut append).await.is_err(), "it waited on its own thread");
+    gate.wait();
+    append.await.unwrap();
+    log.synced().wait_for(|synced| *synced == 2).await.unwrap();
+    assert_eq!((counted.writer.lock().unwrap().as_deref(), engine.unsynced()), (Some(SYNCS), 0));
 }

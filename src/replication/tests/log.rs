@@ -277,7 +277,7 @@ async fn an_acknowledged_append_or_vote_survives_a_power_cut() {
         let worker = Worker::start(Threads::Own, "log-test").unwrap();
         let point = BookPoint { applied_index: 0, installed_index: 0 };
         let applied = watch::channel(0).1;
-        let mut log = LogStore::open(Arc::<MemoryEngine>::clone(&engine), worker, point, applied, None).unwrap();
+        let mut log = LogStore::open(Arc::<MemoryEngine>::clone(&engine), worker, point, applied, alone()).unwrap();
         assert_eq!(ends(&mut log).await.1, last, "an acknowledged entry is missing after round {round}");
         let vote = Vote::new(round, 1);
         if round > 0 {

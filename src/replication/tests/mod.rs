@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use openraft::{CommittedLeaderId, EntryPayload};
 use tokio::sync::watch;
 
+use super::leader_sync::Beside;
 use super::log::{BookPoint, LogOpenError, LogStore};
 use super::worker::{Threads, Worker};
 use super::{Entry, LogId, Payload};
@@ -35,6 +36,12 @@ fn commands(term: u64, index: u64, bytes: usize) -> Entry {
     payload[..8].copy_from_slice(&term.to_be_bytes());
     payload[8..16].copy_from_slice(&index.to_be_bytes());
     Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(Payload(payload.into())) }
+}
+
+/// What a replica that is alone syncs beside.
+fn alone() -> Beside {
+    let on_fatal = Arc::new(|reason| panic!("{reason}"));
+    Beside { own_id: 1, has_followers: false, threads: Threads::Inline, worker: Worker::inline(), on_fatal }
 }
 
 /// A log under test, with the engine and the folder that it lies in.
@@ -83,7 +90,7 @@ impl Subject {
 
     fn open(&self) -> Result<LogStore, LogOpenError> {
         let worker = Worker::start(Threads::Own, "log-test").unwrap();
-        LogStore::open(self.engine(), worker, self.book, self.applied.subscribe(), None)
+        LogStore::open(self.engine(), worker, self.book, self.applied.subscribe(), alone())
     }
 
     /// Closes log and engine and opens them again, as a restart of the process does.
