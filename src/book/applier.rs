@@ -94,9 +94,11 @@ impl Book {
     fn apply_commands(&self, hot: &mut Hot, index: u64, log_id: &[u8], bytes: &[u8]) -> BookResult<Vec<Answer>> {
         let entry = EncodedEntry::read(bytes).map_err(|error| undecodable(index, &error))?;
         #[cfg(feature = "seeded-bugs")]
-        let entry = match self.local_clock_expiry {
-            Some(clock) => EncodedEntry { stamp: ledger::LogTime(clock()), ..entry },
-            None => entry,
+        let entry = {
+            let stamp = self.local_clock_expiry.map_or(entry.stamp, |clock| ledger::LogTime(clock()));
+            let mut stamped = entry;
+            stamped.stamp = stamp;
+            stamped
         };
         loop {
             let is_large = bytes.len() >= LARGE_ENTRY_BYTES;
