@@ -163,6 +163,7 @@ async fn propose(
         };
         // While this waits, more gather.
         let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
+        gather(&receiver).await;
         let (group, next) = fold(first, &mut receiver, bounds);
         carried = next;
         if group.is_empty() {
@@ -189,6 +190,18 @@ async fn propose(
             };
             distribute(group, result);
         });
+    }
+}
+
+/// Lets the other tasks of this thread have their turn for as long as that brings more: connections that are served here have read calls by then, and calls from other threads arrive. Where
+/// nothing comes, it costs one look at the sockets.
+async fn gather(receiver: &mpsc::Receiver<Proposal>) {
+    loop {
+        let before = receiver.len();
+        tokio::task::yield_now().await;
+        if receiver.len() == before {
+            return;
+        }
     }
 }
 
