@@ -99,7 +99,7 @@ mod read {
         bencher
             .counter(ItemsCount::new(BATCH))
             .with_inputs(request)
-            .bench_local_values(|bytes| bench::read(names, bytes).map(|read| read.bytes.len()));
+            .bench_local_values(|bytes| bench::read(names, bytes).map(|read| read.commands().len()));
     }
 
     /// Tries of two postings, with a timeout.
@@ -145,7 +145,7 @@ mod read {
         bencher
             .counter(ItemsCount::new(BATCH))
             .with_inputs(|| requests.next().map(Vec::as_slice).unwrap_or_default())
-            .bench_local_values(|bytes| bench::read(names, bytes).map(|read| read.bytes.len()));
+            .bench_local_values(|bytes| bench::read(names, bytes).map(|read| read.commands().len()));
     }
 
     #[divan::bench]
@@ -178,11 +178,8 @@ mod read {
                 bench::commands(names, message).unwrap_or_default()
             })
             .bench_local_refs(|commands| {
-                let mut encoded = Vec::with_capacity(commands.len() * 96);
-                for command in commands.iter() {
-                    encoded = ledger::entry::append_command(command, encoded).unwrap_or_default();
-                }
-                encoded.len()
+                let mut encoded = ledger::EntryWriter::new(commands.len() * 96);
+                commands.iter().all(|command| encoded.add(command).is_ok()).then_some(encoded)
             });
     }
 

@@ -5,12 +5,12 @@
 //! generated types decide as if it had never been tried: every refusal, its text and its order of precedence are theirs alone.
 
 use std::ops::Range;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use ledger::command::{Post, Posting, Try};
 use ledger::limits::{MAX_BATCH_COMMANDS, MAX_REQUEST_BYTES};
-use ledger::{AccountNumber, Command, Operation, RequestId};
+use ledger::{AccountNumber, Command, EntryWriter, Operation, RequestId};
 use prost::Message as _;
 use prost::encoding::{WireType, decode_key, decode_varint};
 use prost_types::Duration;
@@ -34,20 +34,11 @@ const TRY: u32 = 9;
 const CONFIRM: u32 = 10;
 const CANCEL: u32 = 11;
 
-/// Commands encoded one after another, as a proposal takes them.
-#[derive(Debug, PartialEq, Eq)]
-pub struct EncodedCommands {
-    /// Their bytes.
-    pub bytes: Vec<u8>,
-    /// How many there are.
-    pub count: u32,
-}
-
 /// What a batch asks for.
 #[derive(Debug)]
 pub(super) enum Batch {
     /// Commands as a proposal takes them.
-    Encoded(EncodedCommands),
+    Encoded(EntryWriter),
     /// Commands of which each has its own outcome.
     Independent(Vec<Command>),
     /// One command that is all or nothing.
@@ -211,25 +202,54 @@ pub(super) fn read_any(names: &RwLock<Directory>, bytes: &[u8]) -> Result<Batch,
     read_messages(&names.read().unwrap_or_else(PoisonError::into_inner), bytes)
 }
 
-/// A long batch in two, to be read at the same time and then [joined](join). None if the whole cannot be plain.
-pub(super) fn halves(bytes: &Bytes) -> Option<[Bytes; 2]> {
-    if bytes.len() > MAX_REQUEST_BYTES {
-        return None;
-    }
-    let mut rest: &[u8] = bytes;
-    while rest.len() > bytes.len() / 2 {
-        next_bytes(&mut rest)?;
-    }
-    let middle = bytes.len() - rest.len();
-    Some([bytes.slice(..middle), bytes.slice(middle..)])
+/// A long batch of which both halves are read at the same time.
+#[derive(Debug)]
+pub(super) struct Halves {
+    batch: Bytes,
+    /// Where the second half begins.
+    middle: usize,
+    /// What was found in the half that was read first.
+    first_read: Mutex<Option<Option<EntryWriter>>>,
 }
 
-/// What [`read_plain`] finds in a batch of which it read the halves; none if it would find nothing.
-pub(super) fn join(first: Option<EncodedCommands>, second: Option<EncodedCommands>) -> Option<EncodedCommands> {
-    let (mut all, mut second) = (first?, second?);
-    all.bytes.append(&mut second.bytes);
-    all.count += second.count;
-    usize::try_from(all.count).is_ok_and(|count| count <= MAX_BATCH_COMMANDS).then_some(all)
+/// Which half of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Half {
+    First,
+    Second,
+}
+
+impl Halves {
+    /// None if the whole cannot be plain.
+    pub(super) fn of(batch: &Bytes) -> Option<Halves> {
+        if batch.len() > MAX_REQUEST_BYTES {
+            return None;
+        }
+        let mut rest: &[u8] = batch;
+        while rest.len() > batch.len() / 2 {
+            next_bytes(&mut rest)?;
+        }
+        let (batch, middle) = (batch.clone(), batch.len() - rest.len());
+        Some(Halves { batch, middle, first_read: Mutex::default() })
+    }
+
+    /// Reads a half. Whoever is done last has what [`read_plain`] finds in the whole; the other has nothing.
+    pub(super) fn read(&self, names: &RwLock<Directory>, half: Half) -> Option<EntryWriter> {
+        let (first, second) = self.batch.split_at_checked(self.middle)?;
+        let read = match half {
+            // It takes the second half in.
+            Half::First => encode_plain(names, first, encoded_bytes(&self.batch)),
+            Half::Second => encode_plain(names, second, encoded_bytes(second)),
+        };
+        let mut first_read = self.first_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(other) = first_read.take() else {
+            *first_read = Some(read);
+            return None;
+        };
+        let (mut whole, second) = if half == Half::First { (read?, other?) } else { (other?, read?) };
+        whole.push(second.commands(), second.count());
+        is_allowed(&whole).then_some(whole)
+    }
 }
 
 /// A posting where it lies, and what number its account has.
@@ -321,16 +341,28 @@ impl<'a> Group<'a> {
     }
 }
 
+/// About how many bytes the log has for a batch: on the wire a transfer is texts, and there half as long at most, unless its names are unknown here.
+fn encoded_bytes(batch: &[u8]) -> usize {
+    batch.len() / 2
+}
+
+fn is_allowed(commands: &EntryWriter) -> bool {
+    usize::try_from(commands.count()).is_ok_and(|count| (1..=MAX_BATCH_COMMANDS).contains(&count))
+}
+
 /// The commands of an independent batch of which each is well formed; none for all else.
-pub(super) fn read_plain(names: &RwLock<Directory>, bytes: &[u8]) -> Option<EncodedCommands> {
+pub(super) fn read_plain(names: &RwLock<Directory>, bytes: &[u8]) -> Option<EntryWriter> {
     if bytes.len() > MAX_REQUEST_BYTES {
         return None;
     }
-    // On the wire a transfer is texts; in the log it is half as long at most, unless its names are unknown here.
-    let (mut encoded, mut count) = (Vec::with_capacity(bytes.len() / 2), 0);
+    encode_plain(names, bytes, encoded_bytes(bytes)).filter(is_allowed)
+}
+
+/// The commands of a batch, or of a part of it, however many they are.
+fn encode_plain(names: &RwLock<Directory>, mut rest: &[u8], capacity_bytes: usize) -> Option<EntryWriter> {
+    let mut encoded = EntryWriter::new(capacity_bytes);
     let mut room: Vec<Posting> = Vec::with_capacity(2);
     let mut group = Group { commands: Vec::with_capacity(GROUP), postings: Vec::with_capacity(2 * GROUP) };
-    let mut rest = bytes;
     while !rest.is_empty() {
         group.take(&mut rest)?;
         // Let go after each group, so that whoever opens accounts does not wait for a whole batch. What is known stays so.
@@ -339,18 +371,15 @@ pub(super) fn read_plain(names: &RwLock<Directory>, bytes: &[u8]) -> Option<Enco
         for command in &group.commands {
             let command = group.command(&names, command, std::mem::take(&mut room))?;
             convert::check_scale(&names, &command).ok()?;
-            encoded = ledger::entry::append_command(&command, encoded).ok()?;
+            encoded.add(&command).ok()?;
             if let Operation::Post(Post { postings, .. }) | Operation::Try(Try { postings, .. }) = command.operation {
                 // Its room serves the next one.
                 room = postings;
                 room.clear();
             }
         }
-        count += group.commands.len();
     }
-    let is_allowed = (1..=MAX_BATCH_COMMANDS).contains(&count);
-    let count = u32::try_from(count).ok()?;
-    is_allowed.then_some(EncodedCommands { bytes: encoded, count })
+    Some(encoded)
 }
 
 #[cfg(test)]

@@ -3,10 +3,9 @@
 use std::sync::RwLock;
 
 use ledger::journal::JournalSequence;
-use ledger::{AccountName, AccountNumber, Answer, Asset, AssetCode, AssetNumber, Command, Scale};
+use ledger::{AccountName, AccountNumber, Answer, Asset, AssetCode, AssetNumber, Command, EntryWriter, Scale};
 use prost::Message as _;
 
-use super::batch::EncodedCommands;
 use super::{answers, batch, convert, written};
 use crate::book::directory::Directory;
 use crate::proto::v1;
@@ -23,7 +22,7 @@ pub fn directory(names: impl Iterator<Item = String>) -> Option<Directory> {
 }
 
 /// A batch read as it is served.
-pub fn read(names: &RwLock<Directory>, bytes: &[u8]) -> Option<EncodedCommands> {
+pub fn read(names: &RwLock<Directory>, bytes: &[u8]) -> Option<EntryWriter> {
     batch::read_plain(names, bytes)
 }
 

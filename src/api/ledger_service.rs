@@ -10,13 +10,16 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::batch::{self, Batch};
+use super::batch::{self, Batch, Half, Halves};
 use super::{Api, answers, convert, errors, reads, render, written};
 use crate::api::pages::Token;
 use crate::proto::v1::{self, command::Operation as Message, ledger_service_server::LedgerService};
 
 /// Bytes of a batch from which on it is parsed away from the async workers: some hundred commands.
 const LONG_BATCH_BYTES: usize = 64 * 1024;
+
+/// Answers from which on they are written away from the async workers: some dozens of microseconds' work.
+const LONG_ANSWER: usize = 512;
 
 type Reply<T> = Result<Response<T>, Status>;
 
@@ -37,13 +40,14 @@ impl Api {
             return batch::read(&directory, &bytes);
         }
         let threads = self.node.threads();
-        if let Some(halves) = batch::halves(&bytes) {
-            let [first, second] = halves.map(|half| {
-                let directory = Arc::clone(&directory);
-                threads.run_blocking(move || batch::read_plain(&directory, &half))
-            });
-            let (first, second) = tokio::try_join!(first, second).map_err(|error| errors::storage(&error))?;
-            if let Some(commands) = batch::join(first, second) {
+        if let Some(halves) = Halves::of(&bytes).map(Arc::new) {
+            let read = |half| {
+                let (directory, halves) = (Arc::clone(&directory), Arc::clone(&halves));
+                threads.run_blocking(move || halves.read(&directory, half))
+            };
+            let both = tokio::try_join!(read(Half::First), read(Half::Second));
+            let (first, second) = both.map_err(|error| errors::storage(&error))?;
+            if let Some(commands) = first.or(second) {
                 return Ok(Batch::Encoded(commands));
             }
         }
@@ -56,11 +60,11 @@ impl Api {
         let _admitted = self.admission.admit()?;
         let response = match self.parse_batch(bytes).await? {
             Batch::Encoded(commands) => {
-                let decided = self.node.submit_encoded(commands.bytes, commands.count, deadline).await;
-                return Ok(written::response(&decided.map_err(|error| self.submit_status(&error))?));
+                let decided = self.node.submit_encoded(commands, deadline).await;
+                return self.written(decided.map_err(|error| self.submit_status(&error))?).await;
             }
             Batch::Independent(commands) => {
-                return Ok(written::response(&self.decide(commands, deadline).await?));
+                return self.written(self.decide(commands, deadline).await?).await;
             }
             Batch::Atomic(batch) => {
                 let answers = self.decide(vec![*batch], deadline).await?;
@@ -74,6 +78,15 @@ impl Api {
             }
         };
         Ok(response.encode_to_vec().into())
+    }
+
+    /// The answers to an independent batch; if they are many, written away from the async workers.
+    async fn written(&self, answers: Vec<Answer>) -> Result<Bytes, Status> {
+        if answers.len() <= LONG_ANSWER {
+            return Ok(written::response(&answers));
+        }
+        let written = self.node.threads().run_blocking(move || written::response(&answers)).await;
+        written.map_err(|error| errors::storage(&error))
     }
 
     /// Decides commands that were checked.

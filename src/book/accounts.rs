@@ -97,6 +97,8 @@ pub(super) struct Pages {
     least_cycle: u64,
     dirty: Vec<bool>,
     next: u32,
+    /// Room for what the next changes replace.
+    replaced: Table<AccountNumber, Slot>,
     /// Records that were applied, times pages: what is left of it is owed.
     owed: u64,
     /// All pages that came up since this sequence are not older than it.
@@ -110,7 +112,8 @@ impl Pages {
     /// or more where there are many.
     pub(super) fn new(accounts: usize, least_cycle: u64, replay_from: u64, last: JournalSequence) -> Pages {
         let pages = accounts.div_ceil(usize::try_from(PAGE_ACCOUNTS).unwrap_or(usize::MAX));
-        Pages { least_cycle, dirty: vec![true; pages], next: 0, owed: 0, cycle_began: last.0, replay_from }
+        let (dirty, replaced) = (vec![true; pages], Table::default());
+        Pages { least_cycle, dirty, next: 0, replaced, owed: 0, cycle_began: last.0, replay_from }
     }
 
     /// Holds that began at or before this sequence are stored while the cycle lasts.
@@ -119,18 +122,44 @@ impl Pages {
     }
 
     /// Takes changed accounts over into memory, with the records that posted on them, and returns those of which more than totals changed, in order.
+    ///
+    /// Readers are kept out no longer than it takes to put the new state into its places, which are in the processor's cache by then.
     pub(super) fn absorb<'c>(
         &mut self,
         accounts: &Accounts,
-        changes: impl ExactSizeIterator<Item = (AccountNumber, &'c Account)>,
+        changes: impl ExactSizeIterator<Item = (AccountNumber, &'c Account)> + Clone,
         journal: &[JournalRecord],
         last: JournalSequence,
     ) -> BookResult<Vec<AccountNumber>> {
-        let mut at_once = Vec::new();
+        let at_once = self.replace(&accounts.read(), changes.clone())?;
+        // First, for readers look here for whatever they find changed.
+        std::mem::swap(&mut self.replaced, &mut accounts.before.write().unwrap_or_else(PoisonError::into_inner));
         let mut slots = accounts.write();
-        let mut before = accounts.before.write().unwrap_or_else(PoisonError::into_inner);
-        before.clear();
-        before.reserve(changes.len());
+        for (number, account) in changes {
+            match slots.get_mut(slot(number)) {
+                Some(known) => (known.account, known.touched) = (*account, last.0),
+                None => slots.push(Slot { account: *account, touched: last.0, posted: 0 }),
+            }
+        }
+        for record in journal {
+            for posting in record.event.postings() {
+                if let Some(known) = slots.get_mut(slot(posting.account)) {
+                    known.posted = record.sequence.0;
+                }
+            }
+        }
+        Ok(at_once)
+    }
+
+    /// Notes what changes replace, and their pages. Returns the accounts of which more than totals changes, in order.
+    fn replace<'c>(
+        &mut self,
+        slots: &[Slot],
+        changes: impl ExactSizeIterator<Item = (AccountNumber, &'c Account)>,
+    ) -> BookResult<Vec<AccountNumber>> {
+        let mut at_once = Vec::new();
+        self.replaced.clear();
+        self.replaced.reserve(changes.len());
         let mut known_accounts = slots.len();
         for (number, account) in changes {
             let page = page(number);
@@ -139,28 +168,18 @@ impl Pages {
                 self.dirty.resize(dirty + 1, true);
             }
             self.dirty[dirty] = true;
-            match slots.get_mut(slot(number)) {
+            match slots.get(slot(number)) {
                 Some(known) => {
-                    before.insert(number, *known);
+                    self.replaced.insert(number, *known);
                     if (Account { totals: account.totals, ..known.account }) != *account {
                         at_once.push(number);
                     }
-                    known.account = *account;
-                    known.touched = last.0;
                 }
                 None if slot(number) == known_accounts => {
                     known_accounts += 1;
-                    slots.push(Slot { account: *account, touched: last.0, posted: 0 });
                     at_once.push(number);
                 }
                 None => return Err(BookError::Malformed { what: "new account: its number leaves a gap" }),
-            }
-        }
-        for record in journal {
-            for posting in record.event.postings() {
-                if let Some(known) = slots.get_mut(slot(posting.account)) {
-                    known.posted = record.sequence.0;
-                }
             }
         }
         at_once.sort_unstable();

@@ -41,14 +41,6 @@ pub fn encode_command(command: &Command) -> Result<Vec<u8>, postcard::Error> {
     postcard::to_allocvec(command)
 }
 
-/// Appends the encoding of one command.
-///
-/// # Errors
-/// Only when memory for it cannot be had.
-pub fn append_command(command: &Command, buffer: Vec<u8>) -> Result<Vec<u8>, postcard::Error> {
-    postcard::to_extend(command, buffer)
-}
-
 /// Decodes the command at the beginning of bytes, and gives the bytes after it.
 fn take_command(bytes: &[u8]) -> Result<(Command, &[u8]), EntryError> {
     match quick::read_command(bytes) {
@@ -81,8 +73,8 @@ pub fn check_commands(encoded: &[u8], count: u32) -> Result<(), EntryError> {
     if rest.is_empty() { Ok(()) } else { Err(EntryError::Malformed) }
 }
 
-/// Folds encoded commands into an entry.
-#[derive(Debug)]
+/// An entry that is being made: commands, encoded where they are received, behind room for its header. So the commands of whoever has an entry for himself are never copied.
+#[derive(Debug, PartialEq, Eq)]
 pub struct EntryWriter {
     bytes: Vec<u8>,
     count: u32,
@@ -96,6 +88,16 @@ impl EntryWriter {
         EntryWriter { bytes, count: 0 }
     }
 
+    /// Encodes another command.
+    ///
+    /// # Errors
+    /// Only when memory for it cannot be had; what was in the entry is lost then.
+    pub fn add(&mut self, command: &Command) -> Result<(), postcard::Error> {
+        self.bytes = postcard::to_extend(command, core::mem::take(&mut self.bytes))?;
+        self.count += 1;
+        Ok(())
+    }
+
     /// Adds `count` commands that were encoded one after another.
     pub fn push(&mut self, encoded: &[u8], count: u32) {
         self.bytes.extend_from_slice(encoded);
@@ -107,9 +109,9 @@ impl EntryWriter {
         self.count
     }
 
-    /// How many bytes there are.
-    pub fn len_bytes(&self) -> usize {
-        self.bytes.len()
+    /// The commands, encoded one after another.
+    pub fn commands(&self) -> &[u8] {
+        self.bytes.get(HEADER_BYTES..).unwrap_or_default()
     }
 
     /// Ends the entry with the leader's stamp.

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use ledger::{Answer, Command, LogTime};
+use ledger::{Answer, Command, EntryWriter, LogTime};
 use openraft::{BasicNode, Config, SnapshotPolicy};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
@@ -222,13 +223,14 @@ impl Node {
         let early = early_answers(&config.book);
         let entered = home.enter();
         let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds, early);
-        let reads = Reads::start(Rounds {
+        let rounds = Rounds {
             raft: raft.clone(),
             book: Arc::clone(&config.book),
             proposer: proposer.clone(),
             clock: Arc::clone(&config.clock),
             applied: applied.clone(),
-        });
+        };
+        let reads = Reads::start(rounds, config.identity.members.len() == 1);
         // Raft tells of every entry: on another thread each would be a wake-up.
         watch_fatal(&raft, config.on_fatal);
         tokio::spawn(log_bound::keep_bounded(raft.clone(), log, config.log_bytes));
@@ -287,7 +289,7 @@ impl Node {
                 let now = LogTime((node.clock)());
                 if node.role() == Role::Leader && is_due(&node.machine.book.view(), now) {
                     let deadline = Instant::now() + DEFAULT_FORWARD_TIMEOUT;
-                    if let Err(error) = node.proposer.submit(Vec::new(), 0, deadline).await {
+                    if let Err(error) = node.proposer.submit(EntryWriter::new(0), deadline).await {
                         tracing::debug!(%error, "carrying the time forward failed; the next tick tries again");
                     }
                 }
@@ -380,51 +382,40 @@ impl Node {
     /// # Errors
     /// [`SubmitError`]: there is no answer; repeating the same request ids is safe.
     pub async fn submit(&self, mut commands: Vec<Command>, deadline: Instant) -> Result<Vec<Answer>, SubmitError> {
-        let count = u32::try_from(commands.len()).map_err(|_| SubmitError::Overloaded)?;
         let directory = self.machine.book.directory();
-        let mut encoded = Vec::with_capacity(commands.len() * 96);
+        let mut encoded = EntryWriter::new(commands.len() * 96);
         {
             let directory = directory.read().unwrap_or_else(std::sync::PoisonError::into_inner);
             commands.iter_mut().for_each(|command| directory.resolve(command));
         }
         for command in &commands {
-            encoded = ledger::entry::append_command(command, encoded)
-                .map_err(|error| SubmitError::Unknown(format!("a command does not encode: {error}")))?;
+            let added = encoded.add(command);
+            added.map_err(|error| SubmitError::Unknown(format!("a command does not encode: {error}")))?;
         }
         drop(commands);
-        self.submit_encoded(encoded, count, deadline).await
+        self.submit_encoded(encoded, deadline).await
     }
 
-    /// Decides `count` commands that were encoded one after another, as [`Node::submit`] does.
+    /// Decides commands that are encoded for an entry, as [`Node::submit`] does.
     ///
     /// # Errors
     /// As [`Node::submit`].
-    pub async fn submit_encoded(
-        &self,
-        encoded: Vec<u8>,
-        count: u32,
-        deadline: Instant,
-    ) -> Result<Vec<Answer>, SubmitError> {
+    pub async fn submit_encoded(&self, commands: EntryWriter, deadline: Instant) -> Result<Vec<Answer>, SubmitError> {
         if self.role() == Role::Leader {
-            return self.proposer.submit(encoded, count, deadline).await;
+            return self.proposer.submit(commands, deadline).await;
         }
         let Some(leader) = self.leader().map(|leader| leader.replica_id) else { return Err(SubmitError::NoLeader) };
         if leader == self.identity.replica_id {
-            return self.proposer.submit(encoded, count, deadline).await;
+            return self.proposer.submit(commands, deadline).await;
         }
-        self.forward(leader, encoded, count, deadline).await
+        self.forward(leader, commands, deadline).await
     }
 
-    async fn forward(
-        &self,
-        leader: u64,
-        commands: Vec<u8>,
-        count: u32,
-        deadline: Instant,
-    ) -> Result<Vec<Answer>, SubmitError> {
+    async fn forward(&self, leader: u64, commands: EntryWriter, deadline: Instant) -> Result<Vec<Answer>, SubmitError> {
         let mut client = self.peers.client(leader).ok_or(SubmitError::NoLeader)?;
         let cluster_id = self.peers.cluster_id().to_owned();
-        let mut request = tonic::Request::new(wire::ForwardRequest { cluster_id, commands: commands.into(), count });
+        let (count, commands) = (commands.count(), Bytes::copy_from_slice(commands.commands()));
+        let mut request = tonic::Request::new(wire::ForwardRequest { cluster_id, commands, count });
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
         match tokio::time::timeout_at(deadline, client.forward(request)).await {
             Ok(Ok(response)) => codec::decode("the leader's answer", &response.into_inner().payload)
@@ -437,11 +428,13 @@ impl Node {
     /// Proposes what a follower forwarded; it is never forwarded on.
     pub(super) async fn propose_here(
         &self,
-        commands: Vec<u8>,
+        commands: &[u8],
         count: u32,
         deadline: Instant,
     ) -> Result<Vec<Answer>, SubmitError> {
-        self.proposer.submit(commands, count, deadline).await
+        let mut entry = EntryWriter::new(commands.len());
+        entry.push(commands, count);
+        self.proposer.submit(entry, deadline).await
     }
 
     /// What the leader may show.

@@ -74,7 +74,12 @@ pub enum SubmitError {
 type WriteResult = Result<ClientWriteResponse<TypeConfig>, ClientWriteError<u64, openraft::BasicNode>>;
 
 struct Proposal {
-    commands: Vec<u8>,
+    commands: EntryWriter,
+    waiting: Waiting,
+}
+
+/// Who waits for the answers to his commands.
+struct Waiting {
     count: u32,
     deadline: Instant,
     reply: oneshot::Sender<Result<Vec<Answer>, SubmitError>>,
@@ -117,22 +122,17 @@ impl Proposer {
         Proposer { sender, waiting_bytes: Arc::default(), bounds }
     }
 
-    /// Proposes `count` commands, encoded one after another, and waits for their answers.
-    pub(super) async fn submit(
-        &self,
-        commands: Vec<u8>,
-        count: u32,
-        deadline: Instant,
-    ) -> Result<Vec<Answer>, SubmitError> {
-        let bytes = commands.len();
+    /// Proposes commands and waits for their answers.
+    pub(super) async fn submit(&self, commands: EntryWriter, deadline: Instant) -> Result<Vec<Answer>, SubmitError> {
+        let bytes = commands.commands().len();
         let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         let reserved = Reserved { waiting_bytes: Arc::clone(&self.waiting_bytes), bytes };
         if waiting + bytes > self.bounds.waiting_bytes {
             return Err(SubmitError::Overloaded);
         }
         let (reply, answer) = oneshot::channel();
-        let proposal = Proposal { commands, count, deadline, reply, _reserved: reserved };
-        self.sender.try_send(proposal).map_err(|error| match error {
+        let waiting = Waiting { count: commands.count(), deadline, reply, _reserved: reserved };
+        self.sender.try_send(Proposal { commands, waiting }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
         })?;
@@ -164,17 +164,10 @@ async fn propose(
         // While this waits, more gather.
         let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
         gather(&receiver).await;
-        let (group, next) = fold(first, &mut receiver, bounds);
+        let (folded, next) = fold(first, &mut receiver, bounds);
         carried = next;
-        if group.is_empty() {
-            continue;
-        }
-        let capacity = group.iter().map(|proposal| proposal.commands.len()).sum();
-        let mut writer = EntryWriter::new(capacity);
-        for proposal in &group {
-            writer.push(&proposal.commands, proposal.count);
-        }
-        let payload = Payload(writer.finish(LogTime(clock())).into());
+        let Some((commands, group)) = folded else { continue };
+        let payload = Payload(commands.finish(LogTime(clock())).into());
         let early_answers = early.as_ref().and_then(|early| early(&payload.0));
         let written = raft.client_write_ff(payload).await;
         if let Some(answers) = early_answers {
@@ -214,7 +207,7 @@ async fn answers_of<E>(
     raft: &Raft,
     term: u64,
     permit: OwnedSemaphorePermit,
-    group: &[Proposal],
+    group: &[Waiting],
 ) -> Result<Vec<Answer>, SubmitError> {
     // Told when leadership changes, not with every entry.
     let mut metrics = raft.server_metrics();
@@ -230,7 +223,7 @@ async fn answers_of<E>(
         written = &mut receiver => written,
         () = ended => {
             drop(permit);
-            let Some(last) = group.iter().map(|proposal| proposal.deadline).max() else { return Ok(Vec::new()) };
+            let Some(last) = group.iter().map(|waiting| waiting.deadline).max() else { return Ok(Vec::new()) };
             match tokio::time::timeout_at(last, receiver).await {
                 Ok(written) => written,
                 Err(_) => return Err(SubmitError::Unknown("leadership was lost".to_owned())),
@@ -244,29 +237,33 @@ async fn answers_of<E>(
     }
 }
 
-/// Takes what waits and fits beside `first`; what does not fit is carried to the next entry.
-fn fold(first: Proposal, receiver: &mut mpsc::Receiver<Proposal>, bounds: Bounds) -> (Vec<Proposal>, Option<Proposal>) {
-    let (mut commands, mut bytes) = (0u32, 0usize);
-    let mut group: Vec<Proposal> = Vec::new();
+/// Takes what waits and fits beside `first`, if anybody still waits for it; what does not fit is carried to the next entry.
+fn fold(
+    first: Proposal,
+    receiver: &mut mpsc::Receiver<Proposal>,
+    bounds: Bounds,
+) -> (Option<(EntryWriter, Vec<Waiting>)>, Option<Proposal>) {
+    let mut folded: Option<(EntryWriter, Vec<Waiting>)> = None;
     let mut next = Some(first);
-    while let Some(proposal) = next {
+    while let Some(Proposal { commands, waiting }) = next {
         // Read for each: some arrive while the others are taken.
-        if proposal.deadline <= Instant::now() || proposal.reply.is_closed() {
+        if waiting.deadline <= Instant::now() || waiting.reply.is_closed() {
             // Nobody may be waiting any more; if somebody is, this is certain.
-            let _ = proposal.reply.send(Err(SubmitError::NotProposed));
-        } else {
-            let (all_commands, all_bytes) =
-                (commands.saturating_add(proposal.count), bytes.saturating_add(proposal.commands.len()));
-            let fits = all_commands <= bounds.fold_commands && all_bytes <= bounds.fold_bytes;
-            if !fits && !group.is_empty() {
-                return (group, Some(proposal));
+            let _ = waiting.reply.send(Err(SubmitError::NotProposed));
+        } else if let Some((entry, group)) = &mut folded {
+            let all_commands = entry.count().saturating_add(waiting.count);
+            let all_bytes = entry.commands().len().saturating_add(commands.commands().len());
+            if all_commands > bounds.fold_commands || all_bytes > bounds.fold_bytes {
+                return (folded, Some(Proposal { commands, waiting }));
             }
-            (commands, bytes) = (all_commands, all_bytes);
-            group.push(proposal);
+            entry.push(commands.commands(), waiting.count);
+            group.push(waiting);
+        } else {
+            folded = Some((commands, vec![waiting]));
         }
         next = receiver.try_recv().ok();
     }
-    (group, None)
+    (folded, None)
 }
 
 fn refusal(error: RaftError<u64, ClientWriteError<u64, openraft::BasicNode>>) -> SubmitError {
@@ -280,24 +277,24 @@ fn refusal(error: RaftError<u64, ClientWriteError<u64, openraft::BasicNode>>) ->
 }
 
 /// Gives each request its own answers, in order.
-fn distribute(group: Vec<Proposal>, result: Result<Vec<Answer>, SubmitError>) {
+fn distribute(group: Vec<Waiting>, result: Result<Vec<Answer>, SubmitError>) {
     match result {
         Err(error) => {
-            for proposal in group {
-                let _ = proposal.reply.send(Err(error.clone()));
+            for waiting in group {
+                let _ = waiting.reply.send(Err(error.clone()));
             }
         }
         Ok(answers) => {
             let mut answers = answers.into_iter();
-            for proposal in group {
-                let count = usize::try_from(proposal.count).unwrap_or(usize::MAX);
+            for waiting in group {
+                let count = usize::try_from(waiting.count).unwrap_or(usize::MAX);
                 let own: Vec<Answer> = answers.by_ref().take(count).collect();
                 let reply = if own.len() == count {
                     Ok(own)
                 } else {
                     Err(SubmitError::Unknown("the entry gave fewer answers than it has commands".to_owned()))
                 };
-                let _ = proposal.reply.send(reply);
+                let _ = waiting.reply.send(reply);
             }
         }
     }

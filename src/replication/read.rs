@@ -3,12 +3,16 @@
 //! A round asks a majority whether this replica still leads, and then shows what is applied here. It need not wait for what is committed and not
 //! applied: nobody has been answered for that, and no follower shows it, for followers are told of no commit before the leader has applied it
 //! (`network.rs`). What earlier leaders answered lies below the read index that the first round of a term finds, so that must be applied first.
+//! A replica that is alone needs a round for the first read of a term only: it is the majority, and nobody else can have led meanwhile.
 //! See `docs/decisions/0020-why-a-linearizable-read-waits-for-no-apply.md`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ledger::LogTime;
+use ledger::{EntryWriter, LogTime};
+use openraft::metrics::RaftServerMetrics;
+use openraft::{BasicNode, ServerState};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -37,6 +41,31 @@ type Reply = oneshot::Sender<Result<ReadPoint, SubmitError>>;
 #[derive(Clone)]
 pub(super) struct Reads {
     sender: mpsc::Sender<Reply>,
+    alone: Option<Alone>,
+}
+
+/// What a replica that is alone shows without a round, and on whichever thread asks.
+#[derive(Clone)]
+struct Alone {
+    book: Arc<Book>,
+    clock: Clock,
+    leadership: watch::Receiver<RaftServerMetrics<u64, BasicNode>>,
+    /// The last term of which a round has ended.
+    confirmed_term: Arc<AtomicU64>,
+}
+
+impl Alone {
+    /// None where it takes a round: the term is new, it does not lead yet, or holds are due that the book shows as open.
+    fn point(&self) -> Option<ReadPoint> {
+        let confirmed_term = self.confirmed_term.load(Ordering::Acquire);
+        let leads = {
+            let now = self.leadership.borrow();
+            now.state == ServerState::Leader && now.vote.leader_id().term == confirmed_term
+        };
+        let time = LogTime((self.clock)());
+        let view = leads.then(|| self.book.view())?;
+        (!is_due(&view, time)).then_some(ReadPoint { view, time })
+    }
 }
 
 /// What rounds need.
@@ -49,14 +78,25 @@ pub(super) struct Rounds {
 }
 
 impl Reads {
-    pub(super) fn start(rounds: Rounds) -> Reads {
+    /// Starts the task. `is_alone` says that the cluster has no other replicas.
+    pub(super) fn start(rounds: Rounds, is_alone: bool) -> Reads {
         let (sender, receiver) = mpsc::channel::<Reply>(MAX_WAITING_READS);
-        tokio::spawn(rounds.run(receiver));
-        Reads { sender }
+        let confirmed_term = Arc::<AtomicU64>::default();
+        let alone = is_alone.then(|| Alone {
+            book: Arc::clone(&rounds.book),
+            clock: Arc::clone(&rounds.clock),
+            leadership: rounds.raft.server_metrics(),
+            confirmed_term: Arc::clone(&confirmed_term),
+        });
+        tokio::spawn(rounds.run(receiver, confirmed_term));
+        Reads { sender, alone }
     }
 
     /// What a linearizable read may show; only the leader can tell.
     pub(super) async fn get(&self, deadline: Instant) -> Result<ReadPoint, SubmitError> {
+        if let Some(point) = self.alone.as_ref().and_then(Alone::point) {
+            return Ok(point);
+        }
         let (reply, point) = oneshot::channel();
         self.sender.try_send(reply).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,
@@ -78,7 +118,7 @@ struct Floor {
 }
 
 impl Rounds {
-    async fn run(self, mut receiver: mpsc::Receiver<Reply>) {
+    async fn run(self, mut receiver: mpsc::Receiver<Reply>, confirmed_term: Arc<AtomicU64>) {
         let (mut group, mut floor) = (Vec::new(), Floor::default());
         while let Some(first) = receiver.recv().await {
             group.push(first);
@@ -86,6 +126,9 @@ impl Rounds {
                 group.push(reply);
             }
             let point = self.round(&mut floor).await;
+            if point.is_ok() {
+                confirmed_term.store(floor.term, Ordering::Release);
+            }
             for reply in group.drain(..) {
                 // Whoever asked may have gone.
                 let _ = reply.send(point.clone());
@@ -104,7 +147,7 @@ impl Rounds {
                 return Ok(ReadPoint { view, time });
             }
             // An entry without commands carries the log's time past the deadlines.
-            self.proposer.submit(Vec::new(), 0, deadline).await?;
+            self.proposer.submit(EntryWriter::new(0), deadline).await?;
         }
     }
 

@@ -183,7 +183,7 @@ impl RaftService for PeerService {
         if ledger::entry::check_commands(&message.commands, message.count).is_err() {
             return Err(malformed(Malformed("a forwarded command")));
         }
-        let result = self.node.propose_here(message.commands.into(), message.count, deadline).await;
+        let result = self.node.propose_here(&message.commands, message.count, deadline).await;
         Ok(Response::new(wire::ForwardResponse { payload: reply(&result)? }))
     }
 }

@@ -57,10 +57,13 @@ fn every_command_round_trips() {
         writer.push(&bytes, 1);
     }
     assert_eq!(writer.count(), 17);
-    let length = writer.len_bytes();
+    let mut encoded_here = EntryWriter::new(0);
+    commands.iter().for_each(|command| encoded_here.add(command).unwrap());
+    assert_eq!(encoded_here, writer);
     let entry = entry(commands);
+    let encoded = writer.commands().to_vec();
     let bytes = writer.finish(entry.stamp);
-    assert_eq!(bytes.len(), length);
+    assert!(bytes.ends_with(&encoded));
     assert_eq!(bytes, entry.encode().unwrap());
     assert_eq!(Entry::decode(&bytes).unwrap(), entry);
     let none = Entry { commands: Vec::new(), ..entry };
