@@ -3,12 +3,15 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{CliError, CliResult};
+use crate::replication::Slice;
 use crate::server::{Config, ServeArgs, serve, unknown_variables};
 
 /// The runtime that serves clients: a thread for each core but one, which is left to the thread of replication. More would only pass work back and forth.
 pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = cores.saturating_sub(1).max(1);
+    // All of its threads begin with what this one has.
+    Slice::Short.take();
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().thread_name("folio").build()
 }
 

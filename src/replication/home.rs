@@ -12,6 +12,7 @@ use std::thread;
 use tokio::runtime::{Builder, EnterGuard, Handle};
 use tokio::sync::oneshot;
 
+use super::slice::Slice;
 use super::worker::Threads;
 
 /// The thread, or in simulation the runtime of whoever calls.
@@ -37,6 +38,7 @@ impl Home {
                 let handle = runtime.handle().clone();
                 let (stop, stopped) = oneshot::channel::<()>();
                 let thread = thread::Builder::new().name("folio-raft".to_owned()).spawn(move || {
+                    Slice::Short.take();
                     // Ends when it is told to, or when whoever could tell it is gone; what still runs here is dropped then.
                     let _ = runtime.block_on(stopped);
                 })?;

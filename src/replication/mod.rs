@@ -22,6 +22,7 @@ mod proposer;
 mod read;
 mod read_index;
 pub mod service;
+mod slice;
 mod state_machine;
 mod tail;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use log::LogOpenError;
 pub use node::{Founding, Node, NodeConfig, NodeError, NodeStatus, Role};
 pub use peers::Connector;
 pub use proposer::{Bounds as ProposerBounds, Clock, SubmitError};
+pub use slice::Slice;
 pub use worker::Threads;
 
 /// The commands of an entry, as [`ledger::EntryWriter`] encoded them.

@@ -26,6 +26,7 @@ use super::proposer::{Bounds, Clock, Proposer, SubmitError};
 use super::read::{ReadPoint, Reads, Rounds, is_due, wait_applied};
 use super::read_index::{LeaderPoint, ReadIndexes};
 use super::service::PeerService;
+use super::slice::Slice;
 use super::state_machine::StateMachine;
 use super::worker::{Threads, Worker};
 use super::{Raft, codec, log_bound};
@@ -188,7 +189,7 @@ fn leader_sync(config: &NodeConfig) -> Result<Beside, NodeError> {
         own_id: config.identity.replica_id,
         has_followers: config.identity.members.len() > 1,
         threads: config.threads,
-        worker: Worker::start(config.threads, "folio-log")?,
+        worker: Worker::start(config.threads, "folio-log", Slice::Short)?,
         on_fatal: Arc::clone(&config.on_fatal),
     })
 }
@@ -208,7 +209,7 @@ impl Node {
         let log = LogStore::open(Arc::clone(&config.log_engine), Worker::inline(), point, applied.clone(), beside)?;
         let machine = StateMachine {
             book: Arc::clone(&config.book),
-            worker: Worker::start(config.threads, "folio-apply")?,
+            worker: Worker::start(config.threads, "folio-apply", Slice::Long)?,
             applied: applied_sender,
             synced: log.synced(),
             on_fatal: Arc::clone(&config.on_fatal),

@@ -6,6 +6,8 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
+use super::slice::Slice;
+
 /// Where jobs run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Threads {
@@ -48,13 +50,14 @@ pub(super) struct Ended;
 const MAX_WAITING_JOBS: usize = 1024;
 
 impl Worker {
-    /// Starts a worker.
-    pub(super) fn start(threads: Threads, name: &str) -> std::io::Result<Worker> {
+    /// Starts a worker, whose thread has the slice that is said.
+    pub(super) fn start(threads: Threads, name: &str, slice: Slice) -> std::io::Result<Worker> {
         match threads {
             Threads::Inline => Ok(Worker { jobs: None }),
             Threads::Own => {
                 let (sender, receiver) = mpsc::sync_channel::<Job>(MAX_WAITING_JOBS);
                 thread::Builder::new().name(name.to_owned()).spawn(move || {
+                    slice.take();
                     for job in receiver {
                         job();
                     }

@@ -22,7 +22,9 @@ use super::seats::seat;
 use crate::api::{Api, Limits};
 use crate::book::{Book, BookError};
 use crate::replication::identity::{Identity, IdentityError, Member};
-use crate::replication::{Clock, Connector, Founding, Node, NodeConfig, NodeError, ProposerBounds, Role, Threads};
+use crate::replication::{
+    Clock, Connector, Founding, Node, NodeConfig, NodeError, ProposerBounds, Role, Slice, Threads,
+};
 use crate::store::folder::{FORMAT_FILE, is_in_use};
 use crate::store::{self, Engine, StoreError};
 
@@ -188,8 +190,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
         .ok_or_else(|| ServeError::Service("this replica is not among its own members".to_owned()))?;
     // The ports first: a second process on the same ports must not touch the data.
     let (peers, clients) = listen_both(&config, &own).await?;
-    let book = Arc::new(open_book(&config)?);
-    let log_engine = store::open_log(config.engine, &log_folder(&config))?;
+    // The engines' threads flush and compact.
+    let (book, log_engine) = Slice::Long.during(|| -> Result<_, ServeError> {
+        Ok((Arc::new(open_book(&config)?), store::open_log(config.engine, &log_folder(&config))?))
+    })?;
     let identity = found(owner, &config, log_engine.as_ref(), &book)?;
     let clock: Clock = Arc::new(now_ns);
     let folder = config.data_dir.clone();

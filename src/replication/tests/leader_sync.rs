@@ -81,7 +81,7 @@ fn open_as(engine: Arc<dyn Engine>, has_followers: bool, threads: Threads) -> (L
         own_id: OWN,
         has_followers,
         threads,
-        worker: Worker::start(threads, SYNCS).unwrap(),
+        worker: Worker::start(threads, SYNCS, Slice::Short).unwrap(),
         on_fatal: Arc::new(move |reason| told.lock().unwrap().push(reason)),
     };
     let point = BookPoint { applied_index: 0, installed_index: 0 };

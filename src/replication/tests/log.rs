@@ -274,7 +274,7 @@ async fn an_acknowledged_append_or_vote_survives_a_power_cut() {
     let mut engine = Arc::new(MemoryEngine::new());
     let mut last = None;
     for round in 0..20u64 {
-        let worker = Worker::start(Threads::Own, "log-test").unwrap();
+        let worker = Worker::start(Threads::Own, "log-test", Slice::Short).unwrap();
         let point = BookPoint { applied_index: 0, installed_index: 0 };
         let applied = watch::channel(0).1;
         let mut log = LogStore::open(Arc::<MemoryEngine>::clone(&engine), worker, point, applied, alone()).unwrap();

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::leader_sync::Beside;
 use super::log::{BookPoint, LogOpenError, LogStore};
+use super::slice::Slice;
 use super::worker::{Threads, Worker};
 use super::{Entry, LogId, Payload};
 use crate::store::memory::MemoryEngine;
@@ -89,7 +90,7 @@ impl Subject {
     }
 
     fn open(&self) -> Result<LogStore, LogOpenError> {
-        let worker = Worker::start(Threads::Own, "log-test").unwrap();
+        let worker = Worker::start(Threads::Own, "log-test", Slice::Short).unwrap();
         LogStore::open(self.engine(), worker, self.book, self.applied.subscribe(), alone())
     }
 

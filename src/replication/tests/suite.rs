@@ -74,7 +74,7 @@ impl StoreBuilder<TypeConfig, LogStore, Connected, Subject> for Builder {
         let engine = store::open(self.0, &subject.folder.path().join("book")).unwrap();
         let machine = StateMachine {
             book: Arc::new(Book::open(engine).unwrap()),
-            worker: Worker::start(Threads::Own, "apply-test").unwrap(),
+            worker: Worker::start(Threads::Own, "apply-test", Slice::Short).unwrap(),
             applied: watch::channel(0).0,
             // The suite applies entries that it never appended.
             synced: watch::channel(u64::MAX).1,
