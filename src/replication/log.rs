@@ -146,6 +146,11 @@ fn forget_leadership(vote: &mut Option<Vote>, own_id: u64) {
 }
 
 impl LogStore {
+    /// The vote that this replica stored last.
+    pub(super) fn vote(&self) -> Option<Vote> {
+        guard(&self.inner.state).vote
+    }
+
     /// About how many bytes of entries the log holds.
     pub(super) fn bytes(&self) -> u64 {
         guard(&self.inner.size).bytes()

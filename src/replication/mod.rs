@@ -12,6 +12,7 @@ mod commits;
 mod home;
 pub mod identity;
 mod leader_sync;
+mod leadership;
 mod log;
 mod log_bound;
 mod log_size;

@@ -148,6 +148,7 @@ impl RaftNetwork<TypeConfig> for Peer {
             cluster_id: self.peers.cluster_id().to_owned(),
             header: codec::encode(&header).map_err(network_error)?.into(),
             entries,
+            only_asks: false,
         };
         // The future of a call is dropped at its deadline, whatever the transport does.
         let call = self.peers.append(self.target, message);

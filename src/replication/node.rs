@@ -19,6 +19,7 @@ use super::commits::Commits;
 use super::home::Home;
 use super::identity::{Identity, IdentityError, Member};
 use super::leader_sync::Beside;
+use super::leadership::Leadership;
 use super::log::{BookPoint, LogOpenError, LogStore};
 use super::network::Network;
 use super::peers::{Connector, MAX_MESSAGE_BYTES, Peers};
@@ -29,7 +30,7 @@ use super::service::PeerService;
 use super::slice::Slice;
 use super::state_machine::StateMachine;
 use super::worker::{Threads, Worker};
-use super::{Raft, codec, log_bound};
+use super::{Raft, Vote, codec, log_bound};
 use crate::book::view::BookView;
 use crate::book::{Book, BookError};
 use crate::proto::internal as wire;
@@ -155,6 +156,7 @@ pub struct Node {
     raft: Raft,
     machine: StateMachine,
     proposer: Proposer,
+    leadership: Leadership,
     reads: Reads,
     read_indexes: ReadIndexes,
     peers: Peers,
@@ -218,6 +220,7 @@ impl Node {
         // Connections of their own, for they live where they are first used.
         let to_peers = Peers::new(&config.identity, config.connector.clone());
         let commits = Commits { book: Arc::clone(&config.book), applied: applied.clone(), written: log.written() };
+        let leadership = Leadership::new(&config.identity, log.clone(), to_peers.clone());
         let network = Network { peers: to_peers, threads: config.threads, commits };
         let starting = Raft::new(config.identity.replica_id, raft_config, network, log.clone(), machine.clone());
         let raft = home.run(starting).await?.map_err(|error| NodeError::Raft(error.to_string()))?;
@@ -226,6 +229,7 @@ impl Node {
         let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds, early);
         let rounds = Rounds {
             raft: raft.clone(),
+            leadership: leadership.clone(),
             book: Arc::clone(&config.book),
             proposer: proposer.clone(),
             clock: Arc::clone(&config.clock),
@@ -242,6 +246,7 @@ impl Node {
             raft,
             machine,
             proposer,
+            leadership,
             reads,
             read_indexes,
             peers,
@@ -436,6 +441,11 @@ impl Node {
         let mut entry = EntryWriter::new(commands.len());
         entry.push(commands, count);
         self.proposer.submit(entry, deadline).await
+    }
+
+    /// Whether this replica has helped nobody to the lead of a later term than that of a vote.
+    pub(super) fn holds(&self, vote: &Vote) -> bool {
+        self.leadership.holds(vote)
     }
 
     /// What the leader may show.

@@ -1,6 +1,6 @@
 //! Linearizable reads, shared: a read joins only a round that starts after it arrived, so that many reads cost the leader one heartbeat.
 //!
-//! A round asks a majority whether this replica still leads, and then shows what is applied here. It need not wait for what is committed and not
+//! A round asks a majority whether this replica still leads (`leadership.rs`), and then shows what is applied here. It need not wait for what is committed and not
 //! applied: nobody has been answered for that, and no follower shows it, for followers are told of no commit before the leader has applied it
 //! (`network.rs`). What earlier leaders answered lies below the read index that the first round of a term finds, so that must be applied first.
 //! A replica that is alone needs a round for the first read of a term only: it is the majority, and nobody else can have led meanwhile.
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::Raft;
+use super::leadership::Leadership;
 use super::proposer::{Clock, Proposer, SubmitError};
 use crate::book::Book;
 use crate::book::view::BookView;
@@ -71,6 +72,7 @@ impl Alone {
 /// What rounds need.
 pub(super) struct Rounds {
     pub(super) raft: Raft,
+    pub(super) leadership: Leadership,
     pub(super) book: Arc<Book>,
     pub(super) proposer: Proposer,
     pub(super) clock: Clock,
@@ -151,9 +153,12 @@ impl Rounds {
         }
     }
 
-    /// Asks a majority whether this replica leads.
+    /// Asks a majority whether this replica leads: the first time in a term by way of Raft, which must say that it was elected.
     async fn confirm(&self, floor: &mut Floor) -> Result<(), SubmitError> {
         use openraft::error::{CheckIsLeaderError, RaftError};
+        if floor.term > 0 && self.leadership.is_held(floor.term).await {
+            return Ok(());
+        }
         match self.raft.get_read_log_id().await {
             Ok((read, _)) => {
                 // Of the present term always: it is not below the entry with which that began.

@@ -52,6 +52,9 @@ impl PeerService {
     async fn append(&self, message: wire::AppendEntriesRequest) -> Result<wire::AppendEntriesResponse, Status> {
         self.check_cluster(&message.cluster_id)?;
         let header: AppendHeader = codec::decode("an append's header", &message.header).map_err(malformed)?;
+        if message.only_asks {
+            return Ok(wire::AppendEntriesResponse { payload: reply(&self.node.holds(&header.vote))? });
+        }
         let mut entries = Vec::with_capacity(message.entries.len());
         for entry in message.entries {
             entries.push(codec::entry_from_parts(&entry.header, entry.payload).map_err(malformed)?);

@@ -18,6 +18,8 @@ use crate::wrapped::{Before, Change, Gate, Wrapped};
 const A_WHILE: Duration = Duration::from_millis(500);
 /// So many commands that they are applied on a thread of their own, which a gate can hold up alone.
 const MANY: u64 = 400;
+/// So many that they are also written to the log on a thread of their own.
+const LARGE: u64 = 2_000;
 
 /// Three replicas, each with a gate before the changes of a kind to its log or its book.
 struct Gated {
@@ -110,6 +112,24 @@ fn what_the_leader_has_not_applied_is_shown_by_no_follower_and_no_read_waits_for
     gated.gates[&leader].open();
     gated.cluster.on(leader, pending).unwrap().unwrap();
     gated.comes_to(u128::from(MANY));
+}
+
+#[test]
+fn a_read_at_the_leader_waits_for_no_append_that_its_followers_are_at_work_on() {
+    let gated = Gated::start(Part::Log, Change::Sync);
+    let leader = gated.cluster.leader();
+    let followers: Vec<u64> = gated.cluster.ids().into_iter().filter(|id| *id != leader).collect();
+    followers.iter().for_each(|id| gated.gates[id].shut());
+    let pending = gated.send(leader, (2..=LARGE).map(cent).collect());
+    eventually("the followers at work on the entry", || {
+        followers.iter().all(|id| gated.gates[id].waiting() == 1).then_some(())
+    });
+    let view = linearizable(&gated.cluster, leader, 1_000).expect("an answer");
+    assert_eq!(cents(&view), 1);
+    assert!(!pending.is_finished());
+    followers.iter().for_each(|id| gated.gates[id].open());
+    gated.cluster.on(leader, pending).unwrap().unwrap();
+    gated.comes_to(u128::from(LARGE));
 }
 
 #[test]
