@@ -58,7 +58,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 
     async fn new_client(&mut self, target: u64, _node: &BasicNode) -> Peer {
         let (peers, commits) = (self.peers.clone(), self.commits.clone());
-        Peer { target, peers, threads: self.threads, commits, has_appended: false, has_answered: false }
+        Peer { target, peers, threads: self.threads, commits, appends: Appends::default() }
     }
 }
 
@@ -69,9 +69,42 @@ pub(super) struct Peer {
     peers: Peers,
     threads: Threads,
     commits: Commits,
-    has_appended: bool,
-    /// Whether the last append was sent, and answered with success.
+    appends: Appends,
+}
+
+/// What became of the appends to a peer so far, which says what may be done with the next one.
+#[derive(Debug, Default)]
+struct Appends {
+    has_begun: bool,
+    /// Whether the last one was sent, and answered with success.
     has_answered: bool,
+}
+
+/// What may be done with an append.
+#[derive(Debug, PartialEq, Eq)]
+enum Haste {
+    /// It goes out at once.
+    AtOnce,
+    /// It may wait for entries that make it needless.
+    Waits {
+        /// Whether it may then be left out.
+        is_optional: bool,
+    },
+}
+
+impl Appends {
+    /// Begins another append. Only one without entries may wait, and not a peer's first: that may be to confirm that this replica leads, which openraft does by way of a peer of its own each
+    /// time. It may be left out if the peer has just said that it has the log up to there; never twice in a row, so that a peer that is gone is noticed.
+    fn begin(&mut self, has_entries: bool) -> Haste {
+        let is_optional = std::mem::replace(&mut self.has_answered, false);
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        if is_first || has_entries { Haste::AtOnce } else { Haste::Waits { is_optional } }
+    }
+
+    /// Notes the answer to the append that was begun last.
+    fn end(&mut self, is_success: bool) {
+        self.has_answered = is_success;
+    }
 }
 
 type Call<T, E = RaftError<u64>> = Result<T, RPCError<u64, BasicNode, E>>;
@@ -125,13 +158,10 @@ impl RaftNetwork<TypeConfig> for Peer {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Call<AppendEntriesResponse<u64>> {
-        // A peer's first append may be to confirm that this replica leads, which openraft does by way of a peer of its own each time: that never waits.
-        let has_answered = std::mem::replace(&mut self.has_answered, false);
-        if std::mem::replace(&mut self.has_appended, true) && rpc.entries.is_empty() {
+        if let Haste::Waits { is_optional } = self.appends.begin(!rpc.entries.is_empty()) {
             let patience = option.hard_ttl() / 2;
             let is_worth_telling = self.commits.is_worth_telling(rpc.leader_commit, rpc.prev_log_id, patience).await;
-            // The peer has just said that it has the log up to there, and entries go out next. Never twice in a row, so that a peer that is gone is noticed.
-            if has_answered && !is_worth_telling {
+            if is_optional && !is_worth_telling {
                 return Ok(AppendEntriesResponse::Success);
             }
         }
@@ -157,7 +187,7 @@ impl RaftNetwork<TypeConfig> for Peer {
             Err(elapsed) => return Err(RPCError::Network(network_error(elapsed))),
         };
         let reply: AppendEntriesResponse<u64> = self.decode(&reply)?;
-        self.has_answered = matches!(reply, AppendEntriesResponse::Success);
+        self.appends.end(matches!(reply, AppendEntriesResponse::Success));
         if count < rpc.entries.len() && matches!(reply, AppendEntriesResponse::Success) {
             return Ok(AppendEntriesResponse::PartialSuccess(rpc.entries.get(count - 1).map(|entry| entry.log_id)));
         }
@@ -251,4 +281,25 @@ async fn feed_snapshot(
     // If nobody receives any more, the call's own error tells why.
     let _ = sender.send(last).await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_append_is_left_out_only_behind_a_success_and_never_twice_in_a_row() {
+        let mut appends = Appends::default();
+        assert_eq!(appends.begin(false), Haste::AtOnce, "a peer's first");
+        appends.end(true);
+        assert_eq!(appends.begin(false), Haste::Waits { is_optional: true });
+        // Left out: nothing was answered.
+        assert_eq!(appends.begin(false), Haste::Waits { is_optional: false });
+        appends.end(true);
+        assert_eq!(appends.begin(true), Haste::AtOnce, "entries never wait");
+        // Lost on its way.
+        assert_eq!(appends.begin(false), Haste::Waits { is_optional: false });
+        appends.end(false);
+        assert_eq!(appends.begin(false), Haste::Waits { is_optional: false }, "behind a refusal");
+    }
 }
