@@ -62,6 +62,11 @@ fn decimals_are_named_in_the_amount_alone() {
 }
 
 #[test]
+fn what_the_compiler_does_not_check_is_in_one_place() {
+    assert_only_in("unsafe {", &["src/replication/slice.rs"]);
+}
+
+#[test]
 fn generated_types_stay_at_the_edges() {
     assert_only_in("proto::v1", &["src/api/", "src/client/", "src/cli/", "src/proto.rs"]);
     assert_only_in("proto::internal", &["src/replication/"]);

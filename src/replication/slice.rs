@@ -45,7 +45,7 @@ const BYTES: u32 = size_of::<libc::sched_attr>() as u32;
 
 /// How the calling thread is scheduled. Its slice is `sched_runtime`, in nanoseconds.
 #[cfg(target_os = "linux")]
-fn own() -> io::Result<libc::sched_attr> {
+pub(super) fn own() -> io::Result<libc::sched_attr> {
     let mut own = libc::sched_attr {
         size: BYTES,
         sched_policy: 0,
@@ -61,8 +61,9 @@ fn own() -> io::Result<libc::sched_attr> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(own) }
 }
 
+/// Gives the calling thread a slice.
 #[cfg(target_os = "linux")]
-fn set(slice: Slice) -> io::Result<()> {
+pub(super) fn set(slice: Slice) -> io::Result<()> {
     let mut wanted = own()?;
     // Whoever chose another policy for this process knows better.
     if wanted.sched_policy != libc::SCHED_OTHER.unsigned_abs() {
@@ -77,46 +78,4 @@ fn set(slice: Slice) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn set(_slice: Slice) -> io::Result<()> {
     Ok(())
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-    use super::*;
-
-    fn slice() -> u64 {
-        own().unwrap().sched_runtime
-    }
-
-    #[test]
-    fn a_thread_has_the_slice_it_took_and_so_have_those_that_it_starts() {
-        let check = || {
-            // What is told before anything was chosen: older kernels know of no slices.
-            if slice() == 0 {
-                eprintln!("skipped: this kernel has no slices");
-                return;
-            }
-            Slice::Short.take();
-            assert_eq!(slice(), 100_000);
-            let started = Slice::Long.during(|| std::thread::spawn(slice).join().unwrap());
-            assert_eq!((started, slice()), (30_000_000, 100_000));
-        };
-        // On a thread that no other test runs on.
-        std::thread::spawn(check).join().unwrap();
-    }
-
-    #[test]
-    fn all_else_of_how_a_thread_is_scheduled_stays() {
-        let all_else = || {
-            let own = own().unwrap();
-            (own.sched_policy, own.sched_flags, own.sched_nice, own.sched_priority)
-        };
-        let check = move || {
-            let before = all_else();
-            Slice::Long.take();
-            assert_eq!(before, all_else());
-        };
-        std::thread::spawn(check).join().unwrap();
-    }
 }

@@ -4,6 +4,8 @@
 mod leader_sync;
 mod leadership;
 mod log;
+#[cfg(target_os = "linux")]
+mod slice;
 mod suite;
 
 use std::path::Path;
