@@ -114,6 +114,12 @@ impl EntryWriter {
         self.bytes.get(HEADER_BYTES..).unwrap_or_default()
     }
 
+    /// The bytes so far, and where among them the commands begin: for whoever sends these on instead of making the entry.
+    pub fn into_bytes(self) -> (Vec<u8>, usize) {
+        let begin = HEADER_BYTES.min(self.bytes.len());
+        (self.bytes, begin)
+    }
+
     /// Ends the entry with the leader's stamp.
     pub fn finish(mut self, stamp: LogTime) -> Vec<u8> {
         self.bytes[..2].copy_from_slice(&RULES_VERSION.to_le_bytes());

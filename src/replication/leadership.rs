@@ -36,10 +36,20 @@ impl Leadership {
         Leadership { own_id: identity.replica_id, others, log, peers }
     }
 
+    /// This replica's vote, if it is for itself in that term.
+    fn own_vote(&self, term: u64) -> Option<Vote> {
+        let is_own = |vote: &Vote| vote.leader_id().term == term && vote.leader_id().node_id == self.own_id;
+        self.log.vote().filter(is_own)
+    }
+
+    /// Whether this replica, which was elected in a term, leads still and has nobody to ask: it is the majority.
+    pub(super) fn is_held_alone(&self, term: u64) -> bool {
+        self.others.is_empty() && self.own_vote(term).is_some()
+    }
+
     /// Whether this replica, which was elected in a term, certainly leads still. False may mean that the others did not answer in time.
     pub(super) async fn is_held(&self, term: u64) -> bool {
-        let is_own = |vote: &Vote| vote.leader_id().term == term && vote.leader_id().node_id == self.own_id;
-        let Some(vote) = self.log.vote().filter(is_own) else { return false };
+        let Some(vote) = self.own_vote(term) else { return false };
         let Ok(question) = question(self.peers.cluster_id(), vote) else { return false };
         let needed = self.others.len().div_ceil(2);
         let (sender, mut answers) = mpsc::channel(self.others.len().max(1));

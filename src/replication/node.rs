@@ -227,15 +227,14 @@ impl Node {
         let early = early_answers(&config.book);
         let entered = home.enter();
         let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds, early);
-        let rounds = Rounds {
+        let reads = Reads::start(Rounds {
             raft: raft.clone(),
             leadership: leadership.clone(),
             book: Arc::clone(&config.book),
             proposer: proposer.clone(),
             clock: Arc::clone(&config.clock),
             applied: applied.clone(),
-        };
-        let reads = Reads::start(rounds, config.identity.members.len() == 1);
+        });
         // Raft tells of every entry: on another thread each would be a wake-up.
         watch_fatal(&raft, config.on_fatal);
         tokio::spawn(log_bound::keep_bounded(raft.clone(), log, config.log_bytes));
@@ -420,7 +419,9 @@ impl Node {
     async fn forward(&self, leader: u64, commands: EntryWriter, deadline: Instant) -> Result<Vec<Answer>, SubmitError> {
         let mut client = self.peers.client(leader).ok_or(SubmitError::NoLeader)?;
         let cluster_id = self.peers.cluster_id().to_owned();
-        let (count, commands) = (commands.count(), Bytes::copy_from_slice(commands.commands()));
+        let count = commands.count();
+        let (bytes, begin) = commands.into_bytes();
+        let commands = Bytes::from(bytes).slice(begin..);
         let mut request = tonic::Request::new(wire::ForwardRequest { cluster_id, commands, count });
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
         match tokio::time::timeout_at(deadline, client.forward(request)).await {

@@ -163,7 +163,7 @@ async fn propose(
         };
         // While this waits, more gather.
         let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
-        gather(&receiver).await;
+        gather(&receiver, bounds.fold_commands).await;
         let (folded, next) = fold(first, &mut receiver, bounds);
         carried = next;
         let Some((commands, group)) = folded else { continue };
@@ -186,10 +186,11 @@ async fn propose(
     }
 }
 
-/// Lets the other tasks of this thread have their turn for as long as that brings more: connections that are served here have read calls by then, and calls from other threads arrive. Where
-/// nothing comes, it costs one look at the sockets.
-async fn gather(receiver: &mpsc::Receiver<Proposal>) {
-    loop {
+/// Lets the other tasks of this thread have their turn for as long as that brings more, and less than `enough` for an entry: connections that are served here have read calls by then, and
+/// calls from other threads arrive. Where nothing comes, it costs one look at the sockets.
+async fn gather<T>(receiver: &mpsc::Receiver<T>, enough: u32) {
+    let enough = usize::try_from(enough).unwrap_or(usize::MAX);
+    while receiver.len() < enough {
         let before = receiver.len();
         tokio::task::yield_now().await;
         if receiver.len() == before {
@@ -297,5 +298,43 @@ fn distribute(group: Vec<Waiting>, result: Result<Vec<Answer>, SubmitError>) {
                 let _ = waiting.reply.send(reply);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    /// Whoever gets to send one call in each of the next turns of the thread.
+    fn calls(turns: usize) -> mpsc::Receiver<()> {
+        let (sender, receiver) = mpsc::channel(turns.max(1));
+        tokio::spawn(async move {
+            for _ in 0..turns {
+                sender.try_send(()).unwrap();
+                tokio::task::yield_now().await;
+            }
+            // Kept open, as by those who may call again.
+            sender.closed().await;
+        });
+        receiver
+    }
+
+    #[tokio::test]
+    async fn calls_are_gathered_as_long_as_every_turn_of_the_thread_brings_one() {
+        let receiver = calls(7);
+        gather(&receiver, u32::MAX).await;
+        assert_eq!(receiver.len(), 7);
+        // Nothing more comes, and nobody is waited for.
+        gather(&receiver, u32::MAX).await;
+        assert_eq!(receiver.len(), 7);
+    }
+
+    #[tokio::test]
+    async fn no_more_calls_are_gathered_than_an_entry_holds() {
+        let receiver = calls(7);
+        gather(&receiver, 3).await;
+        assert_eq!(receiver.len(), 3);
     }
 }

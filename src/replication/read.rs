@@ -1,4 +1,4 @@
-//! Linearizable reads, shared: a read joins only a round that starts after it arrived, so that many reads cost the leader one heartbeat.
+//! Linearizable reads, shared: a read joins only a round that starts after it arrived, so that many reads cost the leader one question to the others.
 //!
 //! A round asks a majority whether this replica still leads (`leadership.rs`), and then shows what is applied here. It need not wait for what is committed and not
 //! applied: nobody has been answered for that, and no follower shows it, for followers are told of no commit before the leader has applied it
@@ -11,8 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ledger::{EntryWriter, LogTime};
-use openraft::metrics::RaftServerMetrics;
-use openraft::{BasicNode, ServerState};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -42,7 +40,7 @@ type Reply = oneshot::Sender<Result<ReadPoint, SubmitError>>;
 #[derive(Clone)]
 pub(super) struct Reads {
     sender: mpsc::Sender<Reply>,
-    alone: Option<Alone>,
+    alone: Alone,
 }
 
 /// What a replica that is alone shows without a round, and on whichever thread asks.
@@ -50,21 +48,20 @@ pub(super) struct Reads {
 struct Alone {
     book: Arc<Book>,
     clock: Clock,
-    leadership: watch::Receiver<RaftServerMetrics<u64, BasicNode>>,
-    /// The last term of which a round has ended.
+    leadership: Leadership,
+    /// The last term of which a round has ended; 0 before the first.
     confirmed_term: Arc<AtomicU64>,
 }
 
 impl Alone {
-    /// None where it takes a round: the term is new, it does not lead yet, or holds are due that the book shows as open.
+    /// None where it takes a round: there are others, the term is new, or holds are due that the book shows as open.
     fn point(&self) -> Option<ReadPoint> {
         let confirmed_term = self.confirmed_term.load(Ordering::Acquire);
-        let leads = {
-            let now = self.leadership.borrow();
-            now.state == ServerState::Leader && now.vote.leader_id().term == confirmed_term
-        };
+        if confirmed_term == 0 || !self.leadership.is_held_alone(confirmed_term) {
+            return None;
+        }
         let time = LogTime((self.clock)());
-        let view = leads.then(|| self.book.view())?;
+        let view = self.book.view();
         (!is_due(&view, time)).then_some(ReadPoint { view, time })
     }
 }
@@ -80,23 +77,22 @@ pub(super) struct Rounds {
 }
 
 impl Reads {
-    /// Starts the task. `is_alone` says that the cluster has no other replicas.
-    pub(super) fn start(rounds: Rounds, is_alone: bool) -> Reads {
+    /// Starts the task.
+    pub(super) fn start(rounds: Rounds) -> Reads {
         let (sender, receiver) = mpsc::channel::<Reply>(MAX_WAITING_READS);
-        let confirmed_term = Arc::<AtomicU64>::default();
-        let alone = is_alone.then(|| Alone {
+        let alone = Alone {
             book: Arc::clone(&rounds.book),
             clock: Arc::clone(&rounds.clock),
-            leadership: rounds.raft.server_metrics(),
-            confirmed_term: Arc::clone(&confirmed_term),
-        });
-        tokio::spawn(rounds.run(receiver, confirmed_term));
+            leadership: rounds.leadership.clone(),
+            confirmed_term: Arc::default(),
+        };
+        tokio::spawn(rounds.run(receiver, Arc::clone(&alone.confirmed_term)));
         Reads { sender, alone }
     }
 
     /// What a linearizable read may show; only the leader can tell.
     pub(super) async fn get(&self, deadline: Instant) -> Result<ReadPoint, SubmitError> {
-        if let Some(point) = self.alone.as_ref().and_then(Alone::point) {
+        if let Some(point) = self.alone.point() {
             return Ok(point);
         }
         let (reply, point) = oneshot::channel();

@@ -75,12 +75,26 @@ fn a_leader_that_was_replaced_shows_nothing_as_linearizable() {
 
 #[test]
 fn a_linearizable_read_after_a_deadline_never_shows_the_dead_hold() {
-    let cluster = Cluster::start(Settings::of(EngineKind::Memory, 3));
+    for replicas in [1, 3] {
+        let cluster = Cluster::start(Settings::of(EngineKind::Memory, replicas));
+        cluster.leader();
+        for number in 1..=20 {
+            cluster.decide(vec![reserve(number, 1)]);
+            let view = eventually("a read", || linearizable(&cluster, 1 + number % replicas, 1_000).ok());
+            let held = view.transaction(&transaction(number)).unwrap().unwrap();
+            assert_eq!(held.state, ledger::TransactionState::Expired, "hold {number} of {replicas} replicas");
+        }
+    }
+}
+
+#[test]
+fn a_replica_that_is_alone_shows_what_was_answered_before_the_read_began() {
+    let cluster = Cluster::start(Settings::of(EngineKind::Memory, 1));
     cluster.leader();
-    for number in 1..=20 {
-        cluster.decide(vec![reserve(number, 1)]);
-        let view = eventually("a read", || linearizable(&cluster, 1 + number % 3, 1_000).ok());
-        let held = view.transaction(&transaction(number)).unwrap().unwrap();
-        assert_eq!(held.state, ledger::TransactionState::Expired, "hold {number}");
+    for number in 1..=60 {
+        let answers = cluster.decide(vec![cent(number)]);
+        let view = linearizable(&cluster, 1, 1_000).expect("an answer");
+        assert!(view.index() >= answers[0].point.index);
+        assert_eq!(cents(&view), u128::from(number));
     }
 }

@@ -37,10 +37,10 @@ async fn a_replica_that_is_alone_leads_while_it_holds_its_own_vote() {
     let mut log = subject.open().unwrap();
     let leadership = leadership(&log, 1);
     log.save_vote(&Vote::new_committed(2, 1)).await.unwrap();
-    assert!(leadership.is_held(2).await);
-    assert!(!leadership.is_held(1).await, "an earlier term");
+    assert!(leadership.is_held(2).await && leadership.is_held_alone(2));
+    assert!(!leadership.is_held(1).await && !leadership.is_held_alone(1), "an earlier term");
     log.save_vote(&Vote::new(3, 2)).await.unwrap();
-    assert!(!leadership.is_held(3).await, "another's vote");
+    assert!(!leadership.is_held(3).await && !leadership.is_held_alone(3), "another's vote");
 }
 
 #[tokio::test]
@@ -49,6 +49,7 @@ async fn its_own_vote_is_not_enough_among_others() {
     let mut log = subject.open().unwrap();
     log.save_vote(&Vote::new_committed(2, 1)).await.unwrap();
     for members in 2..=5 {
-        assert!(!leadership(&log, members).is_held(2).await, "of {members}");
+        let leadership = leadership(&log, members);
+        assert!(!leadership.is_held(2).await && !leadership.is_held_alone(2), "of {members}");
     }
 }

@@ -60,6 +60,8 @@ fn every_command_round_trips() {
     let mut encoded_here = EntryWriter::new(0);
     commands.iter().for_each(|command| encoded_here.add(command).unwrap());
     assert_eq!(encoded_here, writer);
+    let (bytes, begin) = encoded_here.into_bytes();
+    assert_eq!(&bytes[begin..], writer.commands());
     let entry = entry(commands);
     let encoded = writer.commands().to_vec();
     let bytes = writer.finish(entry.stamp);
