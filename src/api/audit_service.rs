@@ -6,15 +6,18 @@ use ledger::account::{available_balance, posted_balance};
 use ledger::journal::JournalSequence;
 use ledger::{AccountName, Asset, LogTime, TransactionState};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::relay::Source;
 use super::{Api, convert, errors, reads, render};
 use crate::api::pages::Token;
 use crate::audit::{self, AsOf, BalanceAt, Dates, Filter, Found, Period};
 use crate::book::BookError;
 use crate::book::view::BookView;
 use crate::proto::v1::{self, audit_service_server::AuditService};
+use crate::replication::Behind;
 
 type Reply<T> = Result<Response<T>, Status>;
 
@@ -143,32 +146,42 @@ fn balance(
     })
 }
 
-#[tonic::async_trait]
-impl AuditService for Api {
-    async fn get_balance(&self, request: Request<v1::GetBalanceRequest>) -> Reply<v1::GetBalanceResponse> {
-        let deadline = self.limits.deadline(request.metadata());
-        let message = request.into_inner();
+impl Api {
+    /// The balance of an account.
+    pub(super) async fn balance(
+        &self,
+        message: v1::GetBalanceRequest,
+        deadline: Instant,
+    ) -> Result<v1::GetBalanceResponse, Status> {
         let name = convert::account_name("account", &message.account)?;
         let as_of = as_of(message.as_of.as_ref())?;
-        let view = self.view(message.read.as_ref(), deadline).await?;
+        let behind = Behind::default();
+        let view = self.view_telling(message.read.as_ref(), deadline, &behind);
+        let view = match self.source(&message, view, &behind, deadline).await? {
+            Source::Here(view) => view,
+            Source::Leader(answer) => return Ok(answer),
+        };
         // Handing a question to another thread takes longer than answering this one.
         let in_memory = (as_of == AsOf::Now).then(|| audit::balance_in_memory(&view, &name)).flatten();
         if let Some(found) = in_memory
             && let Some(asset) = view.asset_in_memory(found.number)
         {
             let response = balance(&view, &name, &asset, &found).map_err(|error| errors::storage(&error))?;
-            return Ok(Response::new(response));
+            return Ok(response);
         }
         let question = move |view: &BookView| {
             let found = audit::balance_at(view, &name, as_of)?;
             Ok(balance(view, &name, &view.asset(found.account.asset)?, &found)?)
         };
-        Ok(Response::new(self.ask(&view, question).await?))
+        self.ask(&view, question).await
     }
 
-    async fn get_statement(&self, request: Request<v1::GetStatementRequest>) -> Reply<v1::GetStatementResponse> {
-        let deadline = self.limits.deadline(request.metadata());
-        let message = request.into_inner();
+    /// A page of an account's statement.
+    pub(super) async fn statement(
+        &self,
+        message: v1::GetStatementRequest,
+        deadline: Instant,
+    ) -> Result<v1::GetStatementResponse, Status> {
         let name = convert::account_name("account", &message.account)?;
         let token = match message.page_token.as_str() {
             "" => None,
@@ -190,39 +203,49 @@ impl AuditService for Api {
             limit: reads::page_size(message.page_size)?,
         };
         // A statement is computed from journal positions, so any replica that has got there continues a walk.
-        let view = match &token {
-            Some(token) => match self.node.view_at_least(token.index, deadline).await {
-                Ok(view) => Arc::new(view),
-                Err(error) => return Err(self.submit_status(&error)),
-            },
-            None => self.view(message.read.as_ref(), deadline).await?,
+        let behind = Behind::default();
+        let view = async {
+            match &token {
+                Some(token) => self.view_at_least(token.index, deadline, &behind).await,
+                None => self.view_telling(message.read.as_ref(), deadline, &behind).await,
+            }
+        };
+        let view = match self.source(&message, view, &behind, deadline).await? {
+            Source::Here(view) => view,
+            Source::Leader(answer) => return Ok(answer),
         };
         let index = token.as_ref().map_or(view.index(), |token| token.index);
-        let response = self
-            .ask(&view, move |view| {
-                let statement = audit::statement(view, &name, period)?;
-                let shown = statement.lines.last().map_or(after, |line| line.record.sequence);
-                let cursor = format!("{}.{}", shown.0, statement.last.0);
-                let next = statement.has_more.then(|| Token { index, view: 0, cursor }.text());
-                Ok(v1::GetStatementResponse {
-                    read_point: Some(v1::ReadPoint { log_index: index, ..render::read_point(view) }),
-                    account: name.to_string(),
-                    asset: view.asset(statement.account.asset)?.code.to_string(),
-                    opening: statement.opening.to_string(),
-                    lines: statement.lines.iter().map(statement_line).collect(),
-                    closing: statement.closing.to_string(),
-                    next_page_token: next.unwrap_or_default(),
-                })
+        self.ask(&view, move |view| {
+            let statement = audit::statement(view, &name, period)?;
+            let shown = statement.lines.last().map_or(after, |line| line.record.sequence);
+            let cursor = format!("{}.{}", shown.0, statement.last.0);
+            let next = statement.has_more.then(|| Token { index, view: 0, cursor }.text());
+            Ok(v1::GetStatementResponse {
+                read_point: Some(v1::ReadPoint { log_index: index, ..render::read_point(view) }),
+                account: name.to_string(),
+                asset: view.asset(statement.account.asset)?.code.to_string(),
+                opening: statement.opening.to_string(),
+                lines: statement.lines.iter().map(statement_line).collect(),
+                closing: statement.closing.to_string(),
+                next_page_token: next.unwrap_or_default(),
             })
-            .await?;
-        Ok(Response::new(response))
+        })
+        .await
     }
 
-    async fn get_transaction(&self, request: Request<v1::GetTransactionRequest>) -> Reply<v1::GetTransactionResponse> {
-        let deadline = self.limits.deadline(request.metadata());
-        let message = request.into_inner();
+    /// A transaction and all that became of it.
+    pub(super) async fn transaction(
+        &self,
+        message: v1::GetTransactionRequest,
+        deadline: Instant,
+    ) -> Result<v1::GetTransactionResponse, Status> {
         let id = convert::transaction_id("transaction_id", &message.transaction_id)?;
-        let view = self.view(message.read.as_ref(), deadline).await?;
+        let behind = Behind::default();
+        let view = self.view_telling(message.read.as_ref(), deadline, &behind);
+        let view = match self.source(&message, view, &behind, deadline).await? {
+            Source::Here(view) => view,
+            Source::Leader(answer) => return Ok(answer),
+        };
         let found = self
             .ask(&view, move |view| {
                 let Some(story) = audit::timeline(view, id)? else { return Ok(None) };
@@ -234,11 +257,29 @@ impl AuditService for Api {
             let reason = errors::Reason::TransactionNotFound;
             return Err(errors::not_found(reason, "transaction", &message.transaction_id, (view.index(), view.time())));
         };
-        Ok(Response::new(v1::GetTransactionResponse {
+        Ok(v1::GetTransactionResponse {
             read_point: Some(render::read_point(&view)),
             transaction: Some(transaction),
             timeline,
-        }))
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl AuditService for Api {
+    async fn get_balance(&self, request: Request<v1::GetBalanceRequest>) -> Reply<v1::GetBalanceResponse> {
+        let deadline = self.limits.deadline(request.metadata());
+        Ok(Response::new(self.balance(request.into_inner(), deadline).await?))
+    }
+
+    async fn get_statement(&self, request: Request<v1::GetStatementRequest>) -> Reply<v1::GetStatementResponse> {
+        let deadline = self.limits.deadline(request.metadata());
+        Ok(Response::new(self.statement(request.into_inner(), deadline).await?))
+    }
+
+    async fn get_transaction(&self, request: Request<v1::GetTransactionRequest>) -> Reply<v1::GetTransactionResponse> {
+        let deadline = self.limits.deadline(request.metadata());
+        Ok(Response::new(self.transaction(request.into_inner(), deadline).await?))
     }
 
     async fn list_transactions(

@@ -11,9 +11,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::batch::{self, Batch, Half, Halves};
+use super::relay::Source;
 use super::{Api, answers, convert, errors, reads, render, written};
 use crate::api::pages::Token;
 use crate::proto::v1::{self, command::Operation as Message, ledger_service_server::LedgerService};
+use crate::replication::Behind;
 
 /// Bytes of a batch from which on it is parsed away from the async workers: some hundred commands.
 const LONG_BATCH_BYTES: usize = 64 * 1024;
@@ -89,6 +91,31 @@ impl Api {
         written.map_err(|error| errors::storage(&error))
     }
 
+    /// An account.
+    pub(super) async fn account(
+        &self,
+        message: v1::GetAccountRequest,
+        deadline: Instant,
+    ) -> Result<v1::GetAccountResponse, Status> {
+        let name = convert::account_name("name", &message.name)?;
+        let behind = Behind::default();
+        let view = self.view_telling(message.read.as_ref(), deadline, &behind);
+        let view = match self.source(&message, view, &behind, deadline).await? {
+            Source::Here(view) => view,
+            Source::Leader(answer) => return Ok(answer),
+        };
+        let account = self
+            .ask(&view, move |view| {
+                let missing = || crate::audit::AuditError::AccountNotFound(name.clone());
+                let number = view.account_number(&name).ok_or_else(missing)?;
+                let account = view.account(number)?.ok_or_else(missing)?;
+                Ok(render::account(view, name.as_str(), &account)?)
+            })
+            .await?;
+        let read_point = Some(render::read_point(&view));
+        Ok(v1::GetAccountResponse { read_point, account: Some(account) })
+    }
+
     /// Decides commands that were checked.
     async fn decide(&self, commands: Vec<Command>, deadline: Instant) -> Result<Vec<Answer>, Status> {
         self.node.submit(commands, deadline).await.map_err(|error| self.submit_status(&error))
@@ -146,19 +173,7 @@ impl LedgerService for Api {
 
     async fn get_account(&self, request: Request<v1::GetAccountRequest>) -> Reply<v1::GetAccountResponse> {
         let deadline = self.limits.deadline(request.metadata());
-        let message = request.into_inner();
-        let name = convert::account_name("name", &message.name)?;
-        let view = self.view(message.read.as_ref(), deadline).await?;
-        let account = self
-            .ask(&view, move |view| {
-                let missing = || crate::audit::AuditError::AccountNotFound(name.clone());
-                let number = view.account_number(&name).ok_or_else(missing)?;
-                let account = view.account(number)?.ok_or_else(missing)?;
-                Ok(render::account(view, name.as_str(), &account)?)
-            })
-            .await?;
-        let read_point = Some(render::read_point(&view));
-        Ok(Response::new(v1::GetAccountResponse { read_point, account: Some(account) }))
+        Ok(Response::new(self.account(request.into_inner(), deadline).await?))
     }
 
     async fn list_accounts(&self, request: Request<v1::ListAccountsRequest>) -> Reply<v1::ListAccountsResponse> {

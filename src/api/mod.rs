@@ -14,6 +14,7 @@ mod ledger_service;
 mod limits;
 mod pages;
 mod reads;
+mod relay;
 mod render;
 mod written;
 
@@ -45,12 +46,14 @@ pub struct Api {
     limits: Limits,
     admission: Admission,
     pages: Arc<Pages>,
+    /// Whether the leader may be asked what this replica is behind with.
+    relays: bool,
 }
 
 impl Api {
     /// The services of a replica.
     pub fn new(node: Arc<Node>, limits: Limits) -> Api {
-        Api { node, limits, admission: Admission::new(limits.calls_in_flight), pages: Arc::default() }
+        Api { node, limits, admission: Admission::new(limits.calls_in_flight), pages: Arc::default(), relays: true }
     }
 
     /// The ledger service.

@@ -10,7 +10,7 @@ use crate::audit::AuditError;
 use crate::book::BookError;
 use crate::book::view::BookView;
 use crate::proto::v1;
-use crate::replication::SubmitError;
+use crate::replication::{Behind, SubmitError};
 
 /// Why a question has no answer.
 pub(super) enum Problem {
@@ -59,15 +59,36 @@ impl Api {
         options: Option<&v1::ReadOptions>,
         deadline: Instant,
     ) -> Result<Arc<BookView>, Status> {
+        self.view_telling(options, deadline, &Behind::default()).await
+    }
+
+    /// A view as fresh as asked; tells if it waits because this replica is behind.
+    pub(super) async fn view_telling(
+        &self,
+        options: Option<&v1::ReadOptions>,
+        deadline: Instant,
+        behind: &Behind,
+    ) -> Result<Arc<BookView>, Status> {
         use v1::read_options::Consistency;
         let _admitted = self.admission.admit()?;
         let view = match options.and_then(|options| options.consistency.as_ref()) {
             Some(Consistency::Stale(true)) => Ok(self.node.stale_view()),
-            Some(Consistency::AtLeastIndex(index)) => self.node.view_at_least(*index, deadline).await,
+            Some(Consistency::AtLeastIndex(index)) => return self.view_at_least(*index, deadline, behind).await,
             Some(Consistency::Linearizable(_) | Consistency::Stale(false)) | None => {
-                self.node.linearizable_view(deadline).await
+                self.node.linearizable_view_telling(deadline, behind).await
             }
         };
+        view.map(Arc::new).map_err(|error| self.submit_status(&error))
+    }
+
+    /// A view that shows at least what a log index left; tells if it waits.
+    pub(super) async fn view_at_least(
+        &self,
+        index: u64,
+        deadline: Instant,
+        behind: &Behind,
+    ) -> Result<Arc<BookView>, Status> {
+        let view = self.node.view_at_least_telling(index, deadline, behind).await;
         view.map(Arc::new).map_err(|error| self.submit_status(&error))
     }
 

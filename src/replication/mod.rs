@@ -22,6 +22,7 @@ mod peers;
 mod proposer;
 mod read;
 mod read_index;
+mod relay;
 pub mod service;
 mod slice;
 mod state_machine;
@@ -38,6 +39,7 @@ pub use log::LogOpenError;
 pub use node::{Founding, Node, NodeConfig, NodeError, NodeStatus, Role};
 pub use peers::Connector;
 pub use proposer::{Bounds as ProposerBounds, Clock, SubmitError};
+pub use relay::{Behind, Question, Relayed};
 pub use slice::Slice;
 pub use worker::Threads;
 

@@ -26,6 +26,7 @@ use super::peers::{Connector, MAX_MESSAGE_BYTES, Peers};
 use super::proposer::{Bounds, Clock, Proposer, SubmitError};
 use super::read::{ReadPoint, Reads, Rounds, is_due, wait_applied};
 use super::read_index::{LeaderPoint, ReadIndexes};
+use super::relay::{Behind, Relayed, Relays};
 use super::service::PeerService;
 use super::slice::Slice;
 use super::state_machine::StateMachine;
@@ -159,6 +160,7 @@ pub struct Node {
     leadership: Leadership,
     reads: Reads,
     read_indexes: ReadIndexes,
+    relays: Relays,
     peers: Peers,
     threads: Threads,
     clock: Clock,
@@ -248,6 +250,7 @@ impl Node {
             leadership,
             reads,
             read_indexes,
+            relays: Relays::new(peers.clone()),
             peers,
             threads: config.threads,
             clock: config.clock,
@@ -317,6 +320,10 @@ impl Node {
         self.threads
     }
 
+    pub(super) fn relays(&self) -> &Relays {
+        &self.relays
+    }
+
     pub(super) fn raft(&self) -> &Raft {
         &self.raft
     }
@@ -341,9 +348,13 @@ impl Node {
         self.home.run(work).await
     }
 
-    /// The service for peers, bounded. Their streams end once `stopped` is true, or its sender gone.
-    pub fn peer_service(self: &Arc<Node>, stopped: watch::Receiver<bool>) -> RaftServiceServer<PeerService> {
-        RaftServiceServer::new(PeerService { node: Arc::clone(self), stopped })
+    /// The service for peers, bounded. Their streams end once `stopped` is true, or its sender gone. What their clients asked them is answered by `relayed`.
+    pub fn peer_service(
+        self: &Arc<Node>,
+        stopped: watch::Receiver<bool>,
+        relayed: Relayed,
+    ) -> RaftServiceServer<PeerService> {
+        RaftServiceServer::new(PeerService { node: Arc::clone(self), stopped, relayed })
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
@@ -459,6 +470,14 @@ impl Node {
     /// # Errors
     /// [`SubmitError`] when no leader confirms in time.
     pub async fn linearizable_view(&self, deadline: Instant) -> Result<BookView, SubmitError> {
+        self.linearizable_view_telling(deadline, &Behind::default()).await
+    }
+
+    /// As [`Node::linearizable_view`]; tells if it waits because this replica is behind its leader.
+    ///
+    /// # Errors
+    /// As [`Node::linearizable_view`].
+    pub async fn linearizable_view_telling(&self, deadline: Instant, behind: &Behind) -> Result<BookView, SubmitError> {
         if self.stale_reads {
             return Ok(self.stale_view());
         }
@@ -467,7 +486,7 @@ impl Node {
         }
         loop {
             let LeaderPoint { index, time } = self.read_indexes.get(deadline).await?;
-            let view = self.view_at_least(index, deadline).await?;
+            let view = self.view_at_least_telling(index, deadline, behind).await?;
             // More may be applied by now than the leader looked at, and a hold in that may have ended meanwhile.
             if !is_due(&view, time) {
                 return Ok(view);
@@ -480,6 +499,22 @@ impl Node {
     /// # Errors
     /// [`SubmitError`] when this replica does not get there in time.
     pub async fn view_at_least(&self, index: u64, deadline: Instant) -> Result<BookView, SubmitError> {
+        self.view_at_least_telling(index, deadline, &Behind::default()).await
+    }
+
+    /// As [`Node::view_at_least`]; tells if it waits.
+    ///
+    /// # Errors
+    /// As [`Node::view_at_least`].
+    pub async fn view_at_least_telling(
+        &self,
+        index: u64,
+        deadline: Instant,
+        behind: &Behind,
+    ) -> Result<BookView, SubmitError> {
+        if *self.applied.borrow() < index {
+            behind.tell();
+        }
         wait_applied(self.applied.clone(), index, deadline).await?;
         Ok(self.stale_view())
     }

@@ -1,18 +1,22 @@
 //! The receiving side of the peers' calls. Another cluster's replicas are refused; everything received has a bound.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
 use openraft::raft::AppendEntriesRequest;
 use openraft::storage::Snapshot;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::codec::{self, Malformed};
 use super::network::{AppendHeader, SnapshotHeader};
 use super::node::Node;
 use super::read::ReadPoint;
+use super::relay::{Question, Relayed};
 use super::state_machine::{Received, SnapshotData, StateMachine, log_id_of, membership_of};
 use crate::book::BookError;
 use crate::book::transfer::Sink;
@@ -21,6 +25,10 @@ use crate::proto::internal::raft_service_server::RaftService;
 
 /// The largest chunk of a snapshot that is accepted.
 const MAX_CHUNK_BYTES: usize = 32 * 1024 * 1024;
+/// Questions of one follower that are being answered at once.
+const MAX_RELAYED: usize = 1_024;
+/// The longest that a question may take.
+const MAX_RELAY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Answers the peers.
 #[derive(Clone)]
@@ -28,6 +36,8 @@ pub struct PeerService {
     pub(super) node: Arc<Node>,
     /// True once the replica is to stop: streams, which end by themselves only when the peer is gone, then end.
     pub(super) stopped: watch::Receiver<bool>,
+    /// Answers what followers were asked.
+    pub(super) relayed: Relayed,
 }
 
 fn malformed(error: Malformed) -> Status {
@@ -47,6 +57,25 @@ impl PeerService {
         Err(Status::permission_denied(format!(
             "this replica belongs to cluster {own:?}, the caller to {cluster_id:?}; mend the addresses"
         )))
+    }
+
+    /// Resolves once the replica is to stop.
+    fn stopping(&self) -> BoxFuture<'static, ()> {
+        let mut stopped = self.stopped.clone();
+        let stopping = async move {
+            // An error means that the sender is gone, which is a stop as well.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        };
+        stopping.boxed()
+    }
+
+    /// Answers what a follower was asked. Why there is no answer is of no use to it: it then goes on as if it had not asked.
+    async fn answer(&self, asked: wire::RelayRequest) -> Result<wire::RelayResponse, Status> {
+        let wire::RelayRequest { cluster_id, number, method, message, timeout_ms } = asked;
+        self.check_cluster(&cluster_id)?;
+        let deadline = Instant::now() + Duration::from_millis(timeout_ms).min(MAX_RELAY_TIMEOUT);
+        let answer = (self.relayed)(Question { method, message }, deadline).await;
+        Ok(wire::RelayResponse { number, message: answer.ok() })
     }
 
     async fn append(&self, message: wire::AppendEntriesRequest) -> Result<wire::AppendEntriesResponse, Status> {
@@ -122,21 +151,18 @@ async fn on_worker<T: Send + 'static>(
 #[tonic::async_trait]
 impl RaftService for PeerService {
     type AppendEntriesStream = BoxStream<'static, Result<wire::AppendEntriesResponse, Status>>;
+    type RelayStream = BoxStream<'static, Result<wire::RelayResponse, Status>>;
 
     async fn append_entries(
         &self,
         request: Request<Streaming<wire::AppendEntriesRequest>>,
     ) -> Result<Response<Self::AppendEntriesStream>, Status> {
-        let (service, mut stopped) = (self.clone(), self.stopped.clone());
-        let stopping = async move {
-            // An error means that the sender is gone, which is a stop as well.
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        };
+        let service = self.clone();
         let replies = request.into_inner().then(move |message| {
             let service = service.clone();
             async move { service.append(message?).await }
         });
-        Ok(Response::new(replies.take_until(Box::pin(stopping)).boxed()))
+        Ok(Response::new(replies.take_until(self.stopping()).boxed()))
     }
 
     async fn vote(&self, request: Request<wire::VoteRequest>) -> Result<Response<wire::VoteResponse>, Status> {
@@ -188,5 +214,18 @@ impl RaftService for PeerService {
         }
         let result = self.node.propose_here(&message.commands, message.count, deadline).await;
         Ok(Response::new(wire::ForwardResponse { payload: reply(&result)? }))
+    }
+
+    async fn relay(
+        &self,
+        request: Request<Streaming<wire::RelayRequest>>,
+    ) -> Result<Response<Self::RelayStream>, Status> {
+        let service = self.clone();
+        let answers = request.into_inner().map(move |message| {
+            let service = service.clone();
+            async move { service.answer(message?).await }
+        });
+        let answers = answers.buffer_unordered(MAX_RELAYED);
+        Ok(Response::new(answers.take_until(self.stopping()).boxed()))
     }
 }

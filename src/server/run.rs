@@ -256,10 +256,11 @@ where
         // Kept open, so that whoever waits sees the value rather than an end.
         stopping.closed().await;
     });
-    let peer_service = Server::builder().add_service(node.peer_service(stopped.clone()));
+    let api = Api::new(Arc::clone(node), Limits::default());
+    let peer_service = Server::builder().add_service(node.peer_service(stopped.clone(), api.relayed()));
     let for_peers = peer_service.serve_with_incoming_shutdown(peers, is_true(stopped.clone()));
     let for_peers = node.run_at_home(for_peers);
-    let services = services(node)?;
+    let services = services(node, &api)?;
     let with_streams = |most| Server::builder().max_concurrent_streams(most).add_routes(services.clone());
     let for_seated = with_streams(SEATED_STREAMS).serve_with_incoming_shutdown(seated, is_true(stopped.clone()));
     let for_seated = node.run_at_home(for_seated);
@@ -296,8 +297,7 @@ async fn at_home(
 }
 
 /// All services for clients.
-fn services(node: &Arc<Node>) -> Result<Routes, ServeError> {
-    let api = Api::new(Arc::clone(node), Limits::default());
+fn services(node: &Arc<Node>, api: &Api) -> Result<Routes, ServeError> {
     let (reporter, health) = tonic_health::server::health_reporter();
     tokio::spawn(report_role(Arc::clone(node), reporter));
     let reflection = tonic_reflection::server::Builder::configure()

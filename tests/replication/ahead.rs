@@ -17,18 +17,18 @@ use crate::wrapped::{Before, Change, Gate, Wrapped};
 /// Some heartbeats, each of which tells the followers of a commit if any does.
 const A_WHILE: Duration = Duration::from_millis(500);
 /// So many commands that they are applied on a thread of their own, which a gate can hold up alone.
-const MANY: u64 = 400;
+pub const MANY: u64 = 400;
 /// So many that they are also written to the log on a thread of their own.
 const LARGE: u64 = 2_000;
 
 /// Three replicas, each with a gate before the changes of a kind to its log or its book.
-struct Gated {
-    cluster: Cluster,
-    gates: BTreeMap<u64, Arc<Gate>>,
+pub struct Gated {
+    pub cluster: Cluster,
+    pub gates: BTreeMap<u64, Arc<Gate>>,
 }
 
 impl Gated {
-    fn start(gated: Part, change: Change) -> Gated {
+    pub fn start(gated: Part, change: Change) -> Gated {
         let gates: BTreeMap<u64, Arc<Gate>> = (1..=3).map(|id| (id, Arc::default())).collect();
         let of = gates.clone();
         let wrap = move |id, part, inner: Arc<dyn Engine>| match &of[&id] {
@@ -64,7 +64,7 @@ impl Gated {
 
     /// All replicas and reads come to show `expected` cents.
     #[track_caller]
-    fn comes_to(&self, expected: u128) {
+    pub fn comes_to(&self, expected: u128) {
         self.cluster.agree();
         for id in self.cluster.ids() {
             assert_eq!(self.cluster.cents(id), expected, "replica {id}");

@@ -8,7 +8,7 @@ use ledger::{
 };
 
 const BANK: &str = "assets:bank";
-const ALICE: &str = "liabilities:alice";
+pub const ALICE: &str = "liabilities:alice";
 
 /// The request id of a number; from one, because the nil id is none.
 pub fn request(number: u64) -> RequestId {

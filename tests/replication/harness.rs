@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use folio::api::{Api, Limits};
 use folio::book::Book;
 use folio::book::view::BookView;
 use folio::replication::identity::{Identity, Member};
@@ -201,7 +202,8 @@ impl Cluster {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let node = runtime.block_on(Node::start(config))?;
         let (serving, stopped) = watch::channel(false);
-        let service = node.peer_service(stopped);
+        let api = Api::new(Arc::clone(&node), Limits::default());
+        let service = node.peer_service(stopped, api.relayed());
         runtime.block_on(async {
             // The port was free a moment ago; what had it then may take a moment to let go.
             let end = Instant::now() + PATIENCE;

@@ -12,5 +12,6 @@ mod network;
 mod peers;
 mod proposals;
 mod reads;
+mod relays;
 mod snapshots;
 mod wrapped;

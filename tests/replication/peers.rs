@@ -2,7 +2,7 @@
 
 use folio::proto::internal::raft_service_client::RaftServiceClient;
 use folio::proto::internal::{
-    AppendEntriesRequest, ForwardRequest, InstallSnapshotRequest, ReadIndexRequest, VoteRequest,
+    AppendEntriesRequest, ForwardRequest, InstallSnapshotRequest, ReadIndexRequest, RelayRequest, VoteRequest,
 };
 use folio::replication::SubmitError;
 use folio::store::EngineKind;
@@ -63,6 +63,14 @@ fn another_clusters_replicas_are_refused_whatever_they_ask() {
             client.read_index(ReadIndexRequest { cluster_id: other() }).await.unwrap_err(),
             client.forward(forward(&other(), &[cent(1)], 1)).await.unwrap_err(),
             client.install_snapshot(tokio_stream::iter([snapshot])).await.unwrap_err(),
+            client
+                .relay(tokio_stream::iter([RelayRequest { cluster_id: other(), ..Default::default() }]))
+                .await
+                .unwrap()
+                .into_inner()
+                .message()
+                .await
+                .unwrap_err(),
         ]
     });
     for status in statuses {
