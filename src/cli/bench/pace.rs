@@ -1,11 +1,18 @@
 //! When each unit of work is due. In a closed loop that is when the worker is free; in an open loop the schedule alone decides, and a unit that starts late because the cluster was slow is
 //! measured from when it was due, or a stall would hide the very requests that it delayed.
-//! The timer wakes at whole milliseconds, later rather than earlier, and what it adds is counted as well: an open loop shows latencies up to a millisecond too long, never too short.
+//!
+//! tokio's timers go by whole milliseconds, later rather than earlier, so that most of what a read takes would be the timer's, and ten that are due within a millisecond would come at once. So a
+//! thread of its own sleeps from one unit to the next, to about a tenth of a millisecond. What it is late is counted as well: an open loop shows latencies a little too long, never too short.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
+
+use crate::cli::CliResult;
 
 /// The longest that a counted load may take.
 const MAX_COUNTED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -15,8 +22,8 @@ const MAX_COUNTED: Duration = Duration::from_secs(24 * 60 * 60);
 enum Pace {
     /// The answer to the one before.
     Closed,
-    /// The clock: so much time between two.
-    Open(Duration),
+    /// The clock: so many nanoseconds between two; at least one.
+    Open(u64),
     /// The answer to the one before, until there were so many.
     Counted(u64),
 }
@@ -29,6 +36,8 @@ pub(super) struct Schedule {
     end: Instant,
     pace: Pace,
     next: AtomicU64,
+    /// The units of an open loop that are due and not begun.
+    due: Arc<Semaphore>,
 }
 
 /// A unit of work.
@@ -42,19 +51,27 @@ pub(super) struct Due {
 
 impl Schedule {
     /// A schedule that begins now. `units_per_second`: of an open loop.
-    pub(super) fn new(warm_up: Duration, duration: Duration, units_per_second: Option<f64>) -> Schedule {
+    ///
+    /// # Errors
+    /// When no thread can be started for an open loop.
+    pub(super) fn new(warm_up: Duration, duration: Duration, units_per_second: Option<f64>) -> CliResult<Schedule> {
         let begin = Instant::now();
         let measured_from = begin + warm_up;
-        let open = |rate: f64| Pace::Open(Duration::from_secs_f64(1.0 / rate));
+        let open = |rate: f64| Pace::Open(nanoseconds(Duration::from_secs_f64(1.0 / rate)).max(1));
         let pace = units_per_second.map_or(Pace::Closed, open);
-        Schedule { begin, measured_from, end: measured_from + duration, pace, next: AtomicU64::new(0) }
+        let (end, due) = (measured_from + duration, Arc::new(Semaphore::new(0)));
+        if let Pace::Open(interval) = pace {
+            let due = Arc::clone(&due);
+            thread::Builder::new().name("pace".to_owned()).spawn(move || tell_due(begin, end, interval, &due))?;
+        }
+        Ok(Schedule { begin, measured_from, end, pace, next: AtomicU64::new(0), due })
     }
 
     /// A schedule of so many units, one after the other, that begins now.
     pub(super) fn counted(units: u64) -> Schedule {
         let begin = Instant::now();
-        let pace = Pace::Counted(units);
-        Schedule { begin, measured_from: begin, end: begin + MAX_COUNTED, pace, next: AtomicU64::new(0) }
+        let (pace, due) = (Pace::Counted(units), Arc::new(Semaphore::new(0)));
+        Schedule { begin, measured_from: begin, end: begin + MAX_COUNTED, pace, next: AtomicU64::new(0), due }
     }
 
     /// How many units of a counted load were begun.
@@ -79,19 +96,12 @@ impl Schedule {
                 Instant::now()
             }
             Pace::Open(interval) => {
-                let at = self.due(interval, self.next.fetch_add(1, Ordering::Relaxed));
-                if at < self.end {
-                    tokio::time::sleep_until(at).await;
-                }
-                at
+                // Closed once the time is over; whatever was due then stays among those never begun.
+                self.due.acquire().await.ok()?.forget();
+                self.due(interval, self.next.fetch_add(1, Ordering::Relaxed))
             }
         };
-        let is_over = at >= self.end || Instant::now() >= self.end;
-        if is_over && matches!(self.pace, Pace::Open(_)) && at < self.end {
-            // Due, but the cluster was too slow for it to begin: it stays among those never begun.
-            self.next.fetch_sub(1, Ordering::Relaxed);
-        }
-        (!is_over).then_some(Due { at, is_measured: at >= self.measured_from })
+        (at < self.end).then_some(Due { at, is_measured: at >= self.measured_from })
     }
 
     /// The units of an open loop that were due and never begun: how long each had waited at the end.
@@ -104,10 +114,27 @@ impl Schedule {
         (first..).map_while(due).filter(|at| *at >= self.measured_from).map(|at| self.end - at)
     }
 
-    fn due(&self, interval: Duration, number: u64) -> Instant {
-        let nanoseconds = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).saturating_mul(number);
-        self.begin + Duration::from_nanos(nanoseconds)
+    fn due(&self, interval: u64, number: u64) -> Instant {
+        self.begin + Duration::from_nanos(interval.saturating_mul(number))
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Adds each unit when it is due, until the time is over. The first is due at the beginning, none at the end.
+fn tell_due(begin: Instant, end: Instant, interval: u64, due: &Semaphore) {
+    let last = nanoseconds(end - begin).saturating_sub(1);
+    let mut told = 0;
+    while Instant::now() < end {
+        let reached = nanoseconds(begin.elapsed()).min(last) / interval + 1;
+        due.add_permits(usize::try_from(reached - told).unwrap_or(0));
+        told = reached;
+        let next = begin + Duration::from_nanos(interval.saturating_mul(told));
+        thread::sleep(next.min(end).saturating_duration_since(Instant::now()));
+    }
+    due.close();
 }
 
 #[cfg(test)]
@@ -122,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_open_loop_counts_from_when_a_unit_was_due() {
-        let schedule = Schedule::new(ms(60_000), ms(60_000), Some(100.0));
+        let schedule = Schedule::new(ms(60_000), ms(60_000), Some(100.0)).unwrap();
         assert_eq!(schedule.next().await.unwrap().at, schedule.begin);
         // The cluster stalls: the units of that time are due all the same, each at its own moment.
         tokio::time::sleep(ms(100)).await;
@@ -136,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_open_loop_waits_until_a_unit_is_due() {
-        let schedule = Schedule::new(ms(0), ms(60_000), Some(20.0));
+        let schedule = Schedule::new(ms(0), ms(60_000), Some(20.0)).unwrap();
         schedule.next().await.unwrap();
         let due = schedule.next().await.unwrap();
         assert!(due.is_measured);
@@ -144,8 +171,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn every_unit_of_an_open_loop_is_begun_once_and_none_before_it_is_due() {
+        let schedule = Schedule::new(ms(0), ms(200), Some(1_000.0)).unwrap();
+        let worker = async || {
+            let mut begun = Vec::new();
+            while let Some(due) = schedule.next().await {
+                assert!(due.at <= Instant::now(), "too early");
+                begun.push(due.at - schedule.begin);
+                tokio::task::yield_now().await;
+            }
+            begun
+        };
+        let (mut all, more) = tokio::join!(worker(), worker());
+        all.extend(more);
+        all.sort_unstable();
+        let expected: Vec<Duration> = (0..all.len() as u64).map(ms).collect();
+        assert_eq!(all, expected);
+        // Those of the end may be due and not begun when the time is over.
+        assert_eq!(all.len() + schedule.never_begun().count(), 200);
+    }
+
+    #[tokio::test]
     async fn what_was_due_and_never_begun_is_told() {
-        let schedule = Schedule::new(ms(0), ms(1_000), Some(4.0));
+        let schedule = Schedule::new(ms(0), ms(1_000), Some(4.0)).unwrap();
         schedule.next().await.unwrap();
         tokio::time::sleep(ms(1_100)).await;
         assert!(schedule.next().await.is_none());
@@ -165,12 +213,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_loop_is_due_when_asked_until_the_time_is_over() {
-        let warming = Schedule::new(ms(60_000), ms(1), None);
+        let warming = Schedule::new(ms(60_000), ms(1), None).unwrap();
         assert!(!warming.next().await.unwrap().is_measured);
-        let measuring = Schedule::new(ms(0), ms(60_000), None);
+        let measuring = Schedule::new(ms(0), ms(60_000), None).unwrap();
         let due = measuring.next().await.unwrap();
         assert!(due.is_measured && measuring.measures(due.at));
-        let over = Schedule::new(ms(0), ms(0), None);
+        let over = Schedule::new(ms(0), ms(0), None).unwrap();
         assert!(over.next().await.is_none());
         assert_eq!(over.never_begun().count(), 0);
     }

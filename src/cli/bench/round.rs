@@ -148,7 +148,7 @@ impl<'a> Rounds<'a> {
         let crew = Crew::of(self.args);
         let (warm_up, duration) = (self.args.warm_up, self.args.duration);
         let leader = leader(client).await;
-        let schedule = Arc::new(Schedule::new(warm_up, duration, crew.units_per_second));
+        let schedule = Arc::new(Schedule::new(warm_up, duration, crew.units_per_second)?);
         let mut writers = JoinSet::new();
         for _ in 0..crew.writers {
             let client = self.client(leader)?;
@@ -157,7 +157,7 @@ impl<'a> Rounds<'a> {
                 writers.spawn(Worker::new(Load::of(self.args), client, self.accounts, schedule, seed)?.run());
             }
         }
-        let read_schedule = Arc::new(Schedule::new(warm_up, duration, crew.reads_per_second));
+        let read_schedule = Arc::new(Schedule::new(warm_up, duration, crew.reads_per_second)?);
         let aside = Aside::of(&crew)?;
         let mut readers = self.begin_readers(&crew, &read_schedule, since, &aside.handle())?;
         let total = warm_up + duration;
