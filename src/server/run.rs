@@ -82,8 +82,8 @@ pub const ELECTION_MS: (u64, u64) = (400, 800);
 const LOG_BYTES: u64 = 512 * 1024 * 1024;
 /// How long calls that are on their way may take to end, once the replica was asked to stop. Streams that follow the journal never end by themselves.
 const DRAIN: Duration = Duration::from_secs(2);
-/// How many connections of clients are served where replication lives. One would do for the least latency, a few more for services that put many calls on each of a few connections; with 64
-/// connections of one call each, any number up to 32 was as good as none.
+/// How many connections of clients are served where replication lives, among other replicas. One would do for the least latency, a few more for services that put many calls on each of a few
+/// connections; with 64 connections of one call each, any number up to 32 was as good as none.
 const SEATS: usize = 4;
 const ROLE_CHECK: Duration = Duration::from_millis(50);
 
@@ -213,7 +213,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
     });
     let node = starting.await.map_err(|source| ServeError::Node { folder: config.data_dir.clone(), source })?;
     tracing::info!(replica = own.replica_id, clients = %own.client_address, peers = %own.peer_address, "serving");
-    let (seated, others) = seat(incoming(clients), SEATS);
+    // A replica that is alone waits for the disk where replication lives, and connections that are served there would wait too.
+    let seats = if config.members.len() > 1 { SEATS } else { 0 };
+    let (seated, others) = seat(incoming(clients), seats);
     let result = serve_on(&node, seated, others, incoming(peers), stop).await;
     node.stop().await;
     result
