@@ -27,7 +27,7 @@ use crate::book::directory::Directory;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::cluster_service_server::ClusterServiceServer;
 use crate::proto::v1::ledger_service_server::LedgerServiceServer;
-use crate::replication::Node;
+use crate::replication::{LeaderPoint, Node};
 use limits::Admission;
 use pages::Pages;
 
@@ -46,14 +46,20 @@ pub struct Api {
     limits: Limits,
     admission: Admission,
     pages: Arc<Pages>,
-    /// Whether the leader may be asked what this replica is behind with.
-    relays: bool,
+    /// Of a question that a follower relayed: what its answer must show. Such a question is not relayed on.
+    relayed_point: Option<LeaderPoint>,
 }
 
 impl Api {
     /// The services of a replica.
     pub fn new(node: Arc<Node>, limits: Limits) -> Api {
-        Api { node, limits, admission: Admission::new(limits.calls_in_flight), pages: Arc::default(), relays: true }
+        Api {
+            node,
+            limits,
+            admission: Admission::new(limits.calls_in_flight),
+            pages: Arc::default(),
+            relayed_point: None,
+        }
     }
 
     /// The ledger service.

@@ -10,7 +10,7 @@ use crate::audit::AuditError;
 use crate::book::BookError;
 use crate::book::view::BookView;
 use crate::proto::v1;
-use crate::replication::{Behind, SubmitError};
+use crate::replication::{Behind, LeaderPoint, SubmitError};
 
 /// Why a question has no answer.
 pub(super) enum Problem {
@@ -71,6 +71,9 @@ impl Api {
     ) -> Result<Arc<BookView>, Status> {
         use v1::read_options::Consistency;
         let _admitted = self.admission.admit()?;
+        if let Some(point) = self.relayed_point {
+            return self.view_of(point, deadline).await;
+        }
         let view = match options.and_then(|options| options.consistency.as_ref()) {
             Some(Consistency::Stale(true)) => Ok(self.node.stale_view()),
             Some(Consistency::AtLeastIndex(index)) => return self.view_at_least(*index, deadline, behind).await,
@@ -79,6 +82,17 @@ impl Api {
             }
         };
         view.map(Arc::new).map_err(|error| self.submit_status(&error))
+    }
+
+    /// A view for a follower's client. The follower asked for the point after the question had come, so no other round is needed, and it is no matter whether this replica still leads: what it shows is
+    /// committed.
+    async fn view_of(&self, point: LeaderPoint, deadline: Instant) -> Result<Arc<BookView>, Status> {
+        match self.node.view_of(point, deadline, &Behind::default()).await {
+            Ok(Some(view)) => Ok(Arc::new(view)),
+            // The follower sees to it by itself.
+            Ok(None) => Err(Status::unavailable("a hold that is shown has ended meanwhile")),
+            Err(error) => Err(self.submit_status(&error)),
+        }
     }
 
     /// A view that shows at least what a log index left; tells if it waits.

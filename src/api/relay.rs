@@ -1,13 +1,12 @@
 //! Questions that this replica's book is not far enough for yet: its leader is asked to answer them.
 //!
-//! A follower applies an entry only after its leader has applied it, so beside large batches it is tens of milliseconds behind. A question that has waited for it for a moment is put to the
+//! A follower applies an entry only after its leader has applied it, so beside large batches it is tens of milliseconds behind. A question that finds it so is put to the
 //! leader as well, whose answer is as good as one from here. Whichever is there first is given; if the leader has none, whatever the reason, the wait goes on as if it had not been asked.
 //! See `docs/decisions/0024-why-a-follower-that-is-behind-asks-its-leader.md`.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -19,9 +18,6 @@ use super::Api;
 use crate::book::view::BookView;
 use crate::proto::v1;
 use crate::replication::{Behind, Question, Relayed};
-
-/// How long a question waits for a replica that is behind before its leader is asked too: longer than an entry of single calls takes to be applied, and little for whoever waits.
-const PATIENCE: Duration = Duration::from_millis(1);
 
 /// A question that any replica may answer, and of which no page is kept.
 pub(super) trait Relay: Message + Default {
@@ -86,20 +82,16 @@ impl Api {
         behind: &Behind,
         deadline: Instant,
     ) -> Result<Source<Q::Answer>, Status> {
-        if !self.relays {
+        if self.relayed_point.is_some() {
             return view.await.map(Source::Here);
         }
         let mut view = pin!(view);
-        let is_late = async {
-            behind.is_told().await;
-            tokio::time::sleep(PATIENCE).await;
-        };
-        tokio::select! {
+        let point = tokio::select! {
             biased;
             view = &mut view => return view.map(Source::Here),
-            () = is_late => {}
-        }
-        let asked = Question { method: Q::METHOD.to_owned(), message: question.encode_to_vec().into() };
+            point = behind.point() => point,
+        };
+        let asked = Question { point, method: Q::METHOD.to_owned(), message: question.encode_to_vec().into() };
         // What does not decode is no answer either.
         let relayed = async { Q::Answer::decode(self.node.ask_leader(asked, deadline).await?).ok() };
         tokio::select! {
@@ -110,15 +102,15 @@ impl Api {
 
     /// Answers what followers are asked and are behind with. It is never relayed on.
     pub fn relayed(&self) -> Relayed {
-        let api = Api { relays: false, ..self.clone() };
+        let api = self.clone();
         Arc::new(move |question, deadline| {
-            let api = api.clone();
+            let api = Api { relayed_point: Some(question.point), ..api.clone() };
             async move { api.answer_relayed(question, deadline).await }.boxed()
         })
     }
 
     async fn answer_relayed(&self, question: Question, deadline: Instant) -> Result<Bytes, Status> {
-        let Question { method, message } = question;
+        let Question { method, message, .. } = question;
         match method.as_str() {
             v1::GetAccountRequest::METHOD => self.bytes_of::<v1::GetAccountRequest>(message, deadline).await,
             v1::GetBalanceRequest::METHOD => self.bytes_of::<v1::GetBalanceRequest>(message, deadline).await,

@@ -39,6 +39,7 @@ pub use log::LogOpenError;
 pub use node::{Founding, Node, NodeConfig, NodeError, NodeStatus, Role};
 pub use peers::Connector;
 pub use proposer::{Bounds as ProposerBounds, Clock, SubmitError};
+pub use read_index::LeaderPoint;
 pub use relay::{Behind, Question, Relayed};
 pub use slice::Slice;
 pub use worker::Threads;

@@ -485,13 +485,30 @@ impl Node {
             return Ok(self.reads.get(deadline).await?.view);
         }
         loop {
-            let LeaderPoint { index, time } = self.read_indexes.get(deadline).await?;
-            let view = self.view_at_least_telling(index, deadline, behind).await?;
+            let point = self.read_indexes.get(deadline).await?;
             // More may be applied by now than the leader looked at, and a hold in that may have ended meanwhile.
-            if !is_due(&view, time) {
+            if let Some(view) = self.view_of(point, deadline, behind).await? {
                 return Ok(view);
             }
         }
+    }
+
+    /// A view that shows what the leader's point asks for; none if a hold had ended by its time that the view still shows.
+    ///
+    /// # Errors
+    /// As [`Node::view_at_least`].
+    pub async fn view_of(
+        &self,
+        point: LeaderPoint,
+        deadline: Instant,
+        behind: &Behind,
+    ) -> Result<Option<BookView>, SubmitError> {
+        if *self.applied.borrow() < point.index {
+            behind.tell(point);
+        }
+        wait_applied(self.applied.clone(), point.index, deadline).await?;
+        let view = self.stale_view();
+        Ok((!is_due(&view, point.time)).then_some(view))
     }
 
     /// A view that reflects at least `index`.
@@ -512,11 +529,10 @@ impl Node {
         deadline: Instant,
         behind: &Behind,
     ) -> Result<BookView, SubmitError> {
-        if *self.applied.borrow() < index {
-            behind.tell();
-        }
-        wait_applied(self.applied.clone(), index, deadline).await?;
-        Ok(self.stale_view())
+        let point = LeaderPoint { index, time: LogTime(0) };
+        let view = self.view_of(point, deadline, behind).await?;
+        // Nothing was due before all time.
+        view.ok_or(SubmitError::NoLeader)
     }
 
     /// A view of whatever this replica has.

@@ -20,11 +20,11 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Up to where a read must see, as the leader said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LeaderPoint {
-    /// What the leader shows.
-    pub(super) index: u64,
-    /// The leader's clock: what was due then must not be shown as open.
-    pub(super) time: LogTime,
+pub struct LeaderPoint {
+    /// The log index whose effects it must show, at least.
+    pub index: u64,
+    /// The leader's clock, in nanoseconds since 1970: what was due then must not be shown as open. 0 if that does not matter.
+    pub time: LogTime,
 }
 
 type Found = Result<LeaderPoint, SubmitError>;

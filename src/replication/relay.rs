@@ -1,28 +1,37 @@
 //! Questions of a follower's clients that its leader answers, because the follower is behind. What they ask and what is answered are bytes here: the services know.
 //!
-//! They go over one stream that stays open, and answers come back as they are ready, so that many questions cost little more than their bytes. A stream that breaks takes the questions with it:
-//! those who asked have no answer, and the next question opens another.
+//! They go over one stream that stays open. Those of a moment go together, for every packet wakes the other side, and answers come back as they are ready. A stream that breaks takes the questions
+//! with it: those who asked have no answer, and the next question opens another.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{SetOnce, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
 
 use super::node::Node;
 use super::peers::Peers;
+use super::read_index::LeaderPoint;
 use crate::proto::internal as wire;
 
 /// Questions that may wait to be sent; more are not asked.
 const MAX_UNSENT: usize = 4_096;
+/// Questions of one message, and how long the first of them waits for others. It is little for who would have to wait for an entry to be applied, and longer than an entry of single calls takes
+/// for that.
+const MAX_TOGETHER: usize = 256;
+const GATHERING: Duration = Duration::from_millis(2);
 
-/// A question as it came.
+/// A question as it came, and up to where its answer must see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
+    /// What the leader said when this replica asked it.
+    pub point: LeaderPoint,
     /// The path of the method that was called.
     pub method: String,
     /// The request.
@@ -34,16 +43,18 @@ pub type Relayed = Arc<dyn Fn(Question, Instant) -> BoxFuture<'static, Result<By
 
 /// Told when a read finds that this replica has not applied what it must show, and begins to wait for that.
 #[derive(Debug, Default)]
-pub struct Behind(Notify);
+pub struct Behind(SetOnce<LeaderPoint>);
 
 impl Behind {
-    pub(super) fn tell(&self) {
-        self.0.notify_one();
+    /// The first point of a read is good for all of it: the leader said it after the read had begun.
+    pub(super) fn tell(&self, point: LeaderPoint) {
+        // A read that asks again has told before.
+        let _ = self.0.set(point);
     }
 
-    /// Resolves once it was told; never, if the read need not wait.
-    pub async fn is_told(&self) {
-        self.0.notified().await;
+    /// What must be shown, once the read waits for it; never resolves if it need not.
+    pub async fn point(&self) -> LeaderPoint {
+        *self.0.wait().await
     }
 }
 
@@ -58,7 +69,7 @@ pub(super) struct Relays {
 #[derive(Debug, Clone)]
 struct Line {
     leader: u64,
-    questions: mpsc::Sender<wire::RelayRequest>,
+    questions: mpsc::Sender<wire::RelayedQuestion>,
     waiting: Arc<Mutex<Waiting>>,
 }
 
@@ -94,12 +105,13 @@ impl Relays {
         let (reply, answer) = oneshot::channel();
         let asked = Asked { number: line.waiting().add(reply)?, line: &line };
         let left = deadline.saturating_duration_since(Instant::now()).as_millis();
-        let message = wire::RelayRequest {
-            cluster_id: self.peers.cluster_id().to_owned(),
+        let message = wire::RelayedQuestion {
             number: asked.number,
             method: question.method,
             message: question.message,
             timeout_ms: u64::try_from(left).unwrap_or(u64::MAX),
+            index: question.point.index,
+            time: question.point.time.0,
         };
         line.questions.try_send(message).ok()?;
         answer.await.ok()
@@ -115,25 +127,34 @@ impl Relays {
         let (questions, unsent) = mpsc::channel(MAX_UNSENT);
         let new = Line { leader, questions, waiting: Arc::default() };
         let waiting = Arc::clone(&new.waiting);
+        let requests = requests(unsent, self.peers.cluster_id().to_owned(), Arc::clone(&waiting));
         tokio::spawn(async move {
-            if let Ok(answers) = client.relay(ReceiverStream::new(unsent)).await {
-                let mut answers = answers.into_inner();
-                while let Ok(Some(answer)) = answers.message().await {
-                    let reply = locked(&waiting).replies.remove(&answer.number);
-                    if let (Some(reply), Some(message)) = (reply, answer.message) {
-                        // Whoever asked may have gone.
-                        let _ = reply.send(message);
-                    }
+            if let Ok(responses) = client.relay(requests).await {
+                let mut responses = responses.into_inner();
+                while let Ok(Some(response)) = responses.message().await {
+                    locked(&waiting).take(response.answers);
                 }
             }
-            let mut waiting = locked(&waiting);
-            waiting.has_ended = true;
-            waiting.replies.clear();
+            locked(&waiting).end();
         });
         // The one before ends once nobody asks over it.
         *line = Some(new.clone());
         Some(new)
     }
+}
+
+/// The questions of a moment in one message each, but for those that nobody waits for any more.
+fn requests(
+    unsent: mpsc::Receiver<wire::RelayedQuestion>,
+    cluster_id: String,
+    waiting: Arc<Mutex<Waiting>>,
+) -> impl Stream<Item = wire::RelayRequest> {
+    let together = ReceiverStream::new(unsent).chunks_timeout(MAX_TOGETHER, GATHERING);
+    together.map(move |mut questions| {
+        let waiting = locked(&waiting);
+        questions.retain(|question| waiting.replies.contains_key(&question.number));
+        wire::RelayRequest { cluster_id: cluster_id.clone(), questions }
+    })
 }
 
 fn locked(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
@@ -155,6 +176,20 @@ impl Waiting {
         self.last += 1;
         self.replies.insert(self.last, reply);
         Some(self.last)
+    }
+
+    fn take(&mut self, answers: Vec<wire::RelayedAnswer>) {
+        for answer in answers {
+            if let (Some(reply), Some(message)) = (self.replies.remove(&answer.number), answer.message) {
+                // Whoever asked may have gone.
+                let _ = reply.send(message);
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.has_ended = true;
+        self.replies.clear();
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
-use futures::{FutureExt as _, StreamExt as _};
+use futures::stream::{self, BoxStream, TryReadyChunksError};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use ledger::LogTime;
 use openraft::raft::AppendEntriesRequest;
 use openraft::storage::Snapshot;
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use super::codec::{self, Malformed};
 use super::network::{AppendHeader, SnapshotHeader};
 use super::node::Node;
 use super::read::ReadPoint;
+use super::read_index::LeaderPoint;
 use super::relay::{Question, Relayed};
 use super::state_machine::{Received, SnapshotData, StateMachine, log_id_of, membership_of};
 use crate::book::BookError;
@@ -70,12 +72,12 @@ impl PeerService {
     }
 
     /// Answers what a follower was asked. Why there is no answer is of no use to it: it then goes on as if it had not asked.
-    async fn answer(&self, asked: wire::RelayRequest) -> Result<wire::RelayResponse, Status> {
-        let wire::RelayRequest { cluster_id, number, method, message, timeout_ms } = asked;
-        self.check_cluster(&cluster_id)?;
+    async fn answer(&self, asked: wire::RelayedQuestion) -> wire::RelayedAnswer {
+        let wire::RelayedQuestion { number, method, message, timeout_ms, index, time } = asked;
         let deadline = Instant::now() + Duration::from_millis(timeout_ms).min(MAX_RELAY_TIMEOUT);
-        let answer = (self.relayed)(Question { method, message }, deadline).await;
-        Ok(wire::RelayResponse { number, message: answer.ok() })
+        let point = LeaderPoint { index, time: LogTime(time) };
+        let answer = (self.relayed)(Question { point, method, message }, deadline).await;
+        wire::RelayedAnswer { number, message: answer.ok() }
     }
 
     async fn append(&self, message: wire::AppendEntriesRequest) -> Result<wire::AppendEntriesResponse, Status> {
@@ -220,12 +222,21 @@ impl RaftService for PeerService {
         &self,
         request: Request<Streaming<wire::RelayRequest>>,
     ) -> Result<Response<Self::RelayStream>, Status> {
-        let service = self.clone();
-        let answers = request.into_inner().map(move |message| {
-            let service = service.clone();
-            async move { service.answer(message?).await }
+        let (service, answering) = (self.clone(), self.clone());
+        let questions = request.into_inner().map(move |message| {
+            let message = message?;
+            service.check_cluster(&message.cluster_id)?;
+            Ok::<_, Status>(stream::iter(message.questions.into_iter().map(Ok)))
         });
-        let answers = answers.buffer_unordered(MAX_RELAYED);
-        Ok(Response::new(answers.take_until(self.stopping()).boxed()))
+        let answers = questions.try_flatten().map_ok(move |question| {
+            let service = answering.clone();
+            async move { Ok(service.answer(question).await) }
+        });
+        let responses = answers.try_buffer_unordered(MAX_RELAYED).try_ready_chunks(MAX_RELAYED);
+        let responses = responses.map(|ready| match ready {
+            Ok(answers) => Ok(wire::RelayResponse { answers }),
+            Err(TryReadyChunksError(_, status)) => Err(status),
+        });
+        Ok(Response::new(responses.take_until(self.stopping()).boxed()))
     }
 }

@@ -1,11 +1,12 @@
 //! A follower that is behind has its leader answer: what may be shown stays the same, only the wait is shorter.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use folio::api::{Api, Limits};
 use folio::proto::internal::raft_service_client::RaftServiceClient;
-use folio::proto::internal::{RelayRequest, RelayResponse};
+use folio::proto::internal::{RelayRequest, RelayedQuestion};
 use folio::proto::v1::audit_service_server::AuditService as _;
 use folio::proto::v1::ledger_service_server::LedgerService as _;
 use folio::proto::v1::read_options::Consistency;
@@ -13,11 +14,13 @@ use folio::proto::v1::{
     GetAccountRequest, GetBalanceRequest, GetBalanceResponse, GetStatementRequest, GetTransactionRequest, ReadOptions,
 };
 use folio::replication::Role;
+use folio::store::EngineKind;
+use prost::Message as _;
 use tonic::{Code, Request, Status};
 
 use crate::ahead::{Gated, MANY};
-use crate::commands::{ALICE, cent, transaction};
-use crate::harness::{CLUSTER, Cluster, Part, eventually};
+use crate::commands::{ALICE, cent, reserve, transaction};
+use crate::harness::{CLUSTER, Cluster, Part, Settings, eventually};
 use crate::wrapped::Change;
 
 /// How long a read may take that waits for nothing.
@@ -194,32 +197,59 @@ fn a_follower_asks_the_next_leader_when_there_is_one() {
     });
 }
 
-#[test]
-fn a_replica_relays_nothing_that_was_relayed_and_knows_what_it_answers() {
-    let (gated, follower) = behind();
-    let address = format!("http://{}", gated.cluster.address(follower));
-    let ask = |number: u64, method: &str, message: GetBalanceRequest| RelayRequest {
-        cluster_id: CLUSTER.to_owned(),
-        number,
-        method: method.to_owned(),
-        message: prost::Message::encode_to_vec(&message).into(),
-        timeout_ms: 200,
-    };
-    let questions = vec![
-        ask(7, "/folio.v1.AuditService/GetBalance", alice(Consistency::Linearizable(true))),
-        ask(8, "/folio.v1.AuditService/GetTrialBalance", GetBalanceRequest::default()),
-        ask(9, "/folio.v1.AuditService/GetBalance", alice(Consistency::Stale(true))),
-    ];
-    let mut answers: Vec<RelayResponse> = gated.cluster.on(follower, async move {
+/// What a replica answers that is asked as its followers would ask it: those questions of which it has an answer.
+fn answered(cluster: &Cluster, id: u64, questions: Vec<RelayedQuestion>) -> BTreeSet<u64> {
+    let address = format!("http://{}", cluster.address(id));
+    cluster.on(id, async move {
         let mut client = RaftServiceClient::connect(address).await.unwrap();
-        let mut stream = client.relay(tokio_stream::iter(questions)).await.unwrap().into_inner();
-        let mut answers = Vec::new();
-        while let Some(answer) = stream.message().await.unwrap() {
-            answers.push(answer);
+        let asked: BTreeSet<u64> = questions.iter().map(|question| question.number).collect();
+        let request = RelayRequest { cluster_id: CLUSTER.to_owned(), questions };
+        let mut stream = client.relay(tokio_stream::iter([request])).await.unwrap().into_inner();
+        let (mut all, mut answered) = (BTreeSet::new(), BTreeSet::new());
+        while let Some(response) = stream.message().await.unwrap() {
+            for answer in response.answers {
+                assert!(all.insert(answer.number), "answered twice: {}", answer.number);
+                answered.extend(answer.message.map(|_| answer.number));
+            }
         }
-        answers
-    });
-    answers.sort_by_key(|answer| answer.number);
-    let answered: Vec<(u64, bool)> = answers.iter().map(|answer| (answer.number, answer.message.is_some())).collect();
-    assert_eq!(answered, [(7, false), (8, false), (9, true)]);
+        assert_eq!(all, asked);
+        answered
+    })
+}
+
+fn question(number: u64, method: &str, (index, time): (u64, u64)) -> RelayedQuestion {
+    RelayedQuestion {
+        number,
+        method: format!("/folio.v1.AuditService/{method}"),
+        message: alice(Consistency::Linearizable(true)).encode_to_vec().into(),
+        timeout_ms: 200,
+        index,
+        time,
+    }
+}
+
+#[test]
+fn what_was_relayed_is_answered_from_what_is_there_or_not_at_all() {
+    let (gated, follower) = behind();
+    let (here, there) = (gated.cluster.view(follower).index(), gated.cluster.view(gated.cluster.leader()).index());
+    assert!(here < there);
+    let questions = vec![
+        question(7, "GetBalance", (here, 0)),
+        question(8, "GetBalance", (there, 0)),
+        question(9, "GetTrialBalance", (here, 0)),
+    ];
+    assert_eq!(answered(&gated.cluster, follower, questions), BTreeSet::from([7]));
+}
+
+#[test]
+fn a_hold_that_had_ended_when_the_follower_asked_is_not_shown() {
+    let cluster = Cluster::start(Settings::of(EngineKind::Memory, 1));
+    let held = cluster.decide(vec![reserve(1, 3_600_000_000_000)])[0].point;
+    let in_an_hour = held.time.0 + 3_600_000_000_000;
+    let questions = vec![
+        question(1, "GetBalance", (held.index, 0)),
+        question(2, "GetBalance", (held.index, in_an_hour - 1)),
+        question(3, "GetBalance", (held.index, in_an_hour)),
+    ];
+    assert_eq!(answered(&cluster, 1, questions), BTreeSet::from([1, 2]));
 }
