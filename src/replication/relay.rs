@@ -150,10 +150,10 @@ fn requests(
     waiting: Arc<Mutex<Waiting>>,
 ) -> impl Stream<Item = wire::RelayRequest> {
     let together = ReceiverStream::new(unsent).chunks_timeout(MAX_TOGETHER, GATHERING);
-    together.map(move |mut questions| {
+    together.filter_map(move |mut questions| {
         let waiting = locked(&waiting);
         questions.retain(|question| waiting.replies.contains_key(&question.number));
-        wire::RelayRequest { cluster_id: cluster_id.clone(), questions }
+        (!questions.is_empty()).then(|| wire::RelayRequest { cluster_id: cluster_id.clone(), questions })
     })
 }
 

@@ -29,6 +29,8 @@ use crate::proto::internal::raft_service_server::RaftService;
 const MAX_CHUNK_BYTES: usize = 32 * 1024 * 1024;
 /// Questions of one follower that are being answered at once.
 const MAX_RELAYED: usize = 1_024;
+/// Answers of one message: so few that the largest pages fit.
+const MAX_READY: usize = 32;
 /// The longest that a question may take.
 const MAX_RELAY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -232,7 +234,7 @@ impl RaftService for PeerService {
             let service = answering.clone();
             async move { Ok(service.answer(question).await) }
         });
-        let responses = answers.try_buffer_unordered(MAX_RELAYED).try_ready_chunks(MAX_RELAYED);
+        let responses = answers.try_buffer_unordered(MAX_RELAYED).try_ready_chunks(MAX_READY);
         let responses = responses.map(|ready| match ready {
             Ok(answers) => Ok(wire::RelayResponse { answers }),
             Err(TryReadyChunksError(_, status)) => Err(status),
