@@ -17,7 +17,6 @@ use crate::audit::{self, AsOf, BalanceAt, Dates, Filter, Found, Period};
 use crate::book::BookError;
 use crate::book::view::BookView;
 use crate::proto::v1::{self, audit_service_server::AuditService};
-use crate::replication::Behind;
 
 type Reply<T> = Result<Response<T>, Status>;
 
@@ -155,9 +154,7 @@ impl Api {
     ) -> Result<v1::GetBalanceResponse, Status> {
         let name = convert::account_name("account", &message.account)?;
         let as_of = as_of(message.as_of.as_ref())?;
-        let behind = Behind::default();
-        let view = self.view_telling(message.read.as_ref(), deadline, &behind);
-        let view = match self.source(&message, view, &behind, deadline).await? {
+        let view = match self.source(&message, message.read.as_ref(), deadline).await? {
             Source::Here(view) => view,
             Source::Leader(answer) => return Ok(answer),
         };
@@ -203,14 +200,11 @@ impl Api {
             limit: reads::page_size(message.page_size)?,
         };
         // A statement is computed from journal positions, so any replica that has got there continues a walk.
-        let behind = Behind::default();
-        let view = async {
-            match &token {
-                Some(token) => self.view_at_least(token.index, deadline, &behind).await,
-                None => self.view_telling(message.read.as_ref(), deadline, &behind).await,
-            }
+        let read = match &token {
+            Some(token) => Some(reads::at_least(token.index)),
+            None => message.read,
         };
-        let view = match self.source(&message, view, &behind, deadline).await? {
+        let view = match self.source(&message, read.as_ref(), deadline).await? {
             Source::Here(view) => view,
             Source::Leader(answer) => return Ok(answer),
         };
@@ -240,9 +234,7 @@ impl Api {
         deadline: Instant,
     ) -> Result<v1::GetTransactionResponse, Status> {
         let id = convert::transaction_id("transaction_id", &message.transaction_id)?;
-        let behind = Behind::default();
-        let view = self.view_telling(message.read.as_ref(), deadline, &behind);
-        let view = match self.source(&message, view, &behind, deadline).await? {
+        let view = match self.source(&message, message.read.as_ref(), deadline).await? {
             Source::Here(view) => view,
             Source::Leader(answer) => return Ok(answer),
         };

@@ -15,7 +15,6 @@ use super::relay::Source;
 use super::{Api, answers, convert, errors, reads, render, written};
 use crate::api::pages::Token;
 use crate::proto::v1::{self, command::Operation as Message, ledger_service_server::LedgerService};
-use crate::replication::Behind;
 
 /// Bytes of a batch from which on it is parsed away from the async workers: some hundred commands.
 const LONG_BATCH_BYTES: usize = 64 * 1024;
@@ -98,9 +97,7 @@ impl Api {
         deadline: Instant,
     ) -> Result<v1::GetAccountResponse, Status> {
         let name = convert::account_name("name", &message.name)?;
-        let behind = Behind::default();
-        let view = self.view_telling(message.read.as_ref(), deadline, &behind);
-        let view = match self.source(&message, view, &behind, deadline).await? {
+        let view = match self.source(&message, message.read.as_ref(), deadline).await? {
             Source::Here(view) => view,
             Source::Leader(answer) => return Ok(answer),
         };

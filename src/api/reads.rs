@@ -71,12 +71,9 @@ impl Api {
     ) -> Result<Arc<BookView>, Status> {
         use v1::read_options::Consistency;
         let _admitted = self.admission.admit()?;
-        if let Some(point) = self.relayed_point {
-            return self.view_of(point, deadline).await;
-        }
         let view = match options.and_then(|options| options.consistency.as_ref()) {
             Some(Consistency::Stale(true)) => Ok(self.node.stale_view()),
-            Some(Consistency::AtLeastIndex(index)) => return self.view_at_least(*index, deadline, behind).await,
+            Some(Consistency::AtLeastIndex(index)) => self.node.view_at_least_telling(*index, deadline, behind).await,
             Some(Consistency::Linearizable(_) | Consistency::Stale(false)) | None => {
                 self.node.linearizable_view_telling(deadline, behind).await
             }
@@ -86,24 +83,14 @@ impl Api {
 
     /// A view for a follower's client. The follower asked for the point after the question had come, so no other round is needed, and it is no matter whether this replica still leads: what it shows is
     /// committed.
-    async fn view_of(&self, point: LeaderPoint, deadline: Instant) -> Result<Arc<BookView>, Status> {
+    pub(super) async fn view_of(&self, point: LeaderPoint, deadline: Instant) -> Result<Arc<BookView>, Status> {
+        let _admitted = self.admission.admit()?;
         match self.node.view_of(point, deadline, &Behind::default()).await {
             Ok(Some(view)) => Ok(Arc::new(view)),
             // The follower sees to it by itself.
             Ok(None) => Err(Status::unavailable("a hold that is shown has ended meanwhile")),
             Err(error) => Err(self.submit_status(&error)),
         }
-    }
-
-    /// A view that shows at least what a log index left; tells if it waits.
-    pub(super) async fn view_at_least(
-        &self,
-        index: u64,
-        deadline: Instant,
-        behind: &Behind,
-    ) -> Result<Arc<BookView>, Status> {
-        let view = self.node.view_at_least_telling(index, deadline, behind).await;
-        view.map(Arc::new).map_err(|error| self.submit_status(&error))
     }
 
     /// Asks a view a question on a thread that may block.
@@ -125,6 +112,11 @@ impl Api {
             Err(error) => Err(errors::storage(&error)),
         }
     }
+}
+
+/// A view that shows at least what a log index left.
+pub(super) fn at_least(index: u64) -> v1::ReadOptions {
+    v1::ReadOptions { consistency: Some(v1::read_options::Consistency::AtLeastIndex(index)) }
 }
 
 /// The size of a page: what was asked within bounds, 100 if nothing was.

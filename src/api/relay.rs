@@ -74,18 +74,18 @@ pub(super) enum Source<A> {
 }
 
 impl Api {
-    /// Waits for a view that answers a question, or for the leader's answer, if `behind` was told and that comes first.
+    /// Waits for a view as fresh as asked, or for the leader's answer, if this replica is behind and that comes first.
     pub(super) async fn source<Q: Relay>(
         &self,
         question: &Q,
-        view: impl Future<Output = Result<Arc<BookView>, Status>>,
-        behind: &Behind,
+        options: Option<&v1::ReadOptions>,
         deadline: Instant,
     ) -> Result<Source<Q::Answer>, Status> {
-        if self.relayed_point.is_some() {
-            return view.await.map(Source::Here);
+        if let Some(point) = self.relayed_point {
+            return self.view_of(point, deadline).await.map(Source::Here);
         }
-        let mut view = pin!(view);
+        let behind = Behind::default();
+        let mut view = pin!(self.view_telling(options, deadline, &behind));
         let point = tokio::select! {
             biased;
             view = &mut view => return view.map(Source::Here),
