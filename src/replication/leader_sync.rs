@@ -21,8 +21,8 @@ use crate::store::Engine;
 
 /// How long a sync takes in simulation.
 const SIMULATED_SYNC: Duration = Duration::from_millis(1);
-/// From how many bytes on an append is not written where replication lives.
-const LARGE_BYTES: usize = 64 * 1024;
+/// From how many bytes on an append is large, and not written where replication lives.
+pub(super) const LARGE_BYTES: usize = 64 * 1024;
 
 /// What it takes to sync beside the followers.
 pub(super) struct Beside {

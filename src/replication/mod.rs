@@ -9,6 +9,7 @@
 mod append_stream;
 mod codec;
 mod commits;
+mod gathering;
 mod home;
 pub mod identity;
 mod leader_sync;

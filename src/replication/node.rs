@@ -212,6 +212,7 @@ impl Node {
         let beside = leader_sync(&config)?;
         let log = LogStore::open(Arc::clone(&config.log_engine), Worker::inline(), point, applied.clone(), beside)?;
         let machine = StateMachine {
+            own_id: config.identity.replica_id,
             book: Arc::clone(&config.book),
             worker: Worker::start(config.threads, "folio-apply", Slice::Long)?,
             applied: applied_sender,
@@ -227,8 +228,9 @@ impl Node {
         let starting = Raft::new(config.identity.replica_id, raft_config, network, log.clone(), machine.clone());
         let raft = home.run(starting).await?.map_err(|error| NodeError::Raft(error.to_string()))?;
         let early = early_answers(&config.book);
+        let is_alone = config.identity.members.len() == 1;
         let entered = home.enter();
-        let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds, early);
+        let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds, is_alone, early);
         let reads = Reads::start(Rounds {
             raft: raft.clone(),
             leadership: leadership.clone(),

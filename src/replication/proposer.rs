@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::gathering::{self, Bell, Gathered, Gathering};
+use super::leader_sync::LARGE_BYTES;
 use super::{Payload, Raft, TypeConfig};
 
 /// The proposer's bounds.
@@ -24,7 +26,7 @@ pub struct Bounds {
     pub fold_commands: u32,
     /// The most bytes folded into one entry; a larger single request gets an entry of its own.
     pub fold_bytes: usize,
-    /// Entries in flight at once.
+    /// Entries in flight at once. Among several replicas only one of them is small: what waits meanwhile is better in one entry than in many.
     pub entries_in_flight: usize,
     /// Requests that may wait; more are refused as overload.
     pub waiting_requests: usize,
@@ -90,6 +92,7 @@ struct Waiting {
 #[derive(Clone)]
 pub(super) struct Proposer {
     sender: mpsc::Sender<Proposal>,
+    bell: Arc<Bell>,
     waiting_bytes: Arc<AtomicUsize>,
     bounds: Bounds,
 }
@@ -116,18 +119,25 @@ impl Proposer {
     /// Starts the proposing task, which ends when all handles are dropped.
     ///
     /// `early` is the seeded bug `answer-before-commit`: it answers an entry before it is committed. Always `None` but in builds with bugs.
-    pub(super) fn start(raft: Raft, clock: Clock, bounds: Bounds, early: Option<Early>) -> Proposer {
+    pub(super) fn start(raft: Raft, clock: Clock, bounds: Bounds, is_alone: bool, early: Option<Early>) -> Proposer {
         let (sender, receiver) = mpsc::channel(bounds.waiting_requests);
-        tokio::spawn(propose(raft, clock, bounds, receiver, early));
-        Proposer { sender, waiting_bytes: Arc::default(), bounds }
+        let (bell, waiting_bytes) = (Bell::new(), Arc::default());
+        let entries = Entries {
+            all: Arc::new(Semaphore::new(bounds.entries_in_flight)),
+            small: (!is_alone).then(|| Arc::new(Semaphore::new(1))),
+            gathering: Gathering::new(Arc::clone(&bell)),
+            waiting_bytes: Arc::clone(&waiting_bytes),
+        };
+        tokio::spawn(propose(raft, clock, bounds, receiver, entries, early));
+        Proposer { sender, bell, waiting_bytes, bounds }
     }
 
     /// Proposes commands and waits for their answers.
     pub(super) async fn submit(&self, commands: EntryWriter, deadline: Instant) -> Result<Vec<Answer>, SubmitError> {
         let bytes = commands.commands().len();
-        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let waiting_bytes = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let reserved = Reserved { waiting_bytes: Arc::clone(&self.waiting_bytes), bytes };
-        if waiting + bytes > self.bounds.waiting_bytes {
+        if waiting_bytes > self.bounds.waiting_bytes {
             return Err(SubmitError::Overloaded);
         }
         let (reply, answer) = oneshot::channel();
@@ -136,6 +146,7 @@ impl Proposer {
             mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
         })?;
+        self.bell.queued(|| self.sender.max_capacity() - self.sender.capacity(), waiting_bytes >= LARGE_BYTES);
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(answers)) => answers,
             Ok(Err(_)) => Err(SubmitError::Unknown("the replica is stopping".to_owned())),
@@ -144,14 +155,75 @@ impl Proposer {
     }
 }
 
+/// When the next entry is closed, and with what.
+struct Entries {
+    /// A permit for each entry in flight.
+    all: Arc<Semaphore>,
+    /// A permit for the small one among them; none where there is only one replica, for which entries are cheap.
+    small: Option<Arc<Semaphore>>,
+    gathering: Gathering,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+/// An entry that may be in flight until this is dropped.
+struct InFlight {
+    _all: OwnedSemaphorePermit,
+    small: Option<SmallInFlight>,
+}
+
+/// What the small one in flight has besides.
+struct SmallInFlight {
+    _permit: OwnedSemaphorePermit,
+    gathered: Gathered,
+}
+
+impl InFlight {
+    /// With an entry for so many callers.
+    fn proposed(&mut self, callers: usize) {
+        if let Some(small) = &mut self.small {
+            small.gathered.proposed(callers);
+        }
+    }
+
+    /// The callers are answered now.
+    fn answered(self) {
+        if let Some(small) = self.small {
+            small.gathered.answered();
+        }
+    }
+}
+
+impl Entries {
+    /// Waits until an entry that begins with `first` may be in flight, and its other calls are in the queue. None when nothing is to be proposed any more.
+    async fn next(&mut self, first: &Proposal, receiver: &mpsc::Receiver<Proposal>, enough: u32) -> Option<InFlight> {
+        let is_small = first.commands.commands().len() < LARGE_BYTES;
+        let Some(small) = self.small.as_ref().filter(|_| is_small) else {
+            // While this waits, more gather.
+            let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
+            gathering::turns(receiver, enough).await;
+            return Some(InFlight { _all: all, small: None });
+        };
+        let (permit, waited) = match Arc::clone(small).try_acquire_owned() {
+            Ok(permit) => (permit, 0),
+            Err(_) => (Arc::clone(small).acquire_owned().await.ok()?, receiver.len() + 1),
+        };
+        let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
+        gathering::turns(receiver, enough).await;
+        let waiting_bytes = &self.waiting_bytes;
+        let is_full = || waiting_bytes.load(Ordering::Relaxed) >= LARGE_BYTES;
+        let gathered = self.gathering.gather(receiver, waited, is_full).await;
+        Some(InFlight { _all: all, small: Some(SmallInFlight { _permit: permit, gathered }) })
+    }
+}
+
 async fn propose(
     raft: Raft,
     clock: Clock,
     bounds: Bounds,
     mut receiver: mpsc::Receiver<Proposal>,
+    mut entries: Entries,
     early: Option<Early>,
 ) {
-    let in_flight = Arc::new(Semaphore::new(bounds.entries_in_flight));
     let mut carried = None;
     loop {
         let first = match carried.take() {
@@ -161,12 +233,11 @@ async fn propose(
                 None => return,
             },
         };
-        // While this waits, more gather.
-        let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
-        gather(&receiver, bounds.fold_commands).await;
+        let Some(mut in_flight) = entries.next(&first, &receiver, bounds.fold_commands).await else { return };
         let (folded, next) = fold(first, &mut receiver, bounds);
         carried = next;
         let Some((commands, group)) = folded else { continue };
+        in_flight.proposed(group.len());
         let payload = Payload(commands.finish(LogTime(clock())).into());
         let early_answers = early.as_ref().and_then(|early| early(&payload.0));
         let written = raft.client_write_ff(payload).await;
@@ -178,24 +249,11 @@ async fn propose(
         let raft = raft.clone();
         tokio::spawn(async move {
             let result = match written {
-                Ok(receiver) => answers_of(receiver, &raft, term, permit, &group).await,
+                Ok(receiver) => answers_of(receiver, &raft, term, in_flight, &group).await,
                 Err(fatal) => Err(refusal(RaftError::Fatal(fatal))),
             };
             distribute(group, result);
         });
-    }
-}
-
-/// Lets the other tasks of this thread have their turn for as long as that brings more, and less than `enough` for an entry: connections that are served here have read calls by then, and
-/// calls from other threads arrive. Where nothing comes, it costs one look at the sockets.
-async fn gather<T>(receiver: &mpsc::Receiver<T>, enough: u32) {
-    let enough = usize::try_from(enough).unwrap_or(usize::MAX);
-    while receiver.len() < enough {
-        let before = receiver.len();
-        tokio::task::yield_now().await;
-        if receiver.len() == before {
-            return;
-        }
     }
 }
 
@@ -207,7 +265,7 @@ async fn answers_of<E>(
     mut receiver: impl Future<Output = Result<WriteResult, E>> + Unpin,
     raft: &Raft,
     term: u64,
-    permit: OwnedSemaphorePermit,
+    in_flight: InFlight,
     group: &[Waiting],
 ) -> Result<Vec<Answer>, SubmitError> {
     // Told when leadership changes, not with every entry.
@@ -221,9 +279,14 @@ async fn answers_of<E>(
     };
     let written = tokio::select! {
         biased;
-        written = &mut receiver => written,
+        written = &mut receiver => {
+            if matches!(written, Ok(Ok(_))) {
+                in_flight.answered();
+            }
+            written
+        }
         () = ended => {
-            drop(permit);
+            drop(in_flight);
             let Some(last) = group.iter().map(|waiting| waiting.deadline).max() else { return Ok(Vec::new()) };
             match tokio::time::timeout_at(last, receiver).await {
                 Ok(written) => written,
@@ -298,43 +361,5 @@ fn distribute(group: Vec<Waiting>, result: Result<Vec<Answer>, SubmitError>) {
                 let _ = waiting.reply.send(reply);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-    use super::*;
-
-    /// Whoever gets to send one call in each of the next turns of the thread.
-    fn calls(turns: usize) -> mpsc::Receiver<()> {
-        let (sender, receiver) = mpsc::channel(turns.max(1));
-        tokio::spawn(async move {
-            for _ in 0..turns {
-                sender.try_send(()).unwrap();
-                tokio::task::yield_now().await;
-            }
-            // Kept open, as by those who may call again.
-            sender.closed().await;
-        });
-        receiver
-    }
-
-    #[tokio::test]
-    async fn calls_are_gathered_as_long_as_every_turn_of_the_thread_brings_one() {
-        let receiver = calls(7);
-        gather(&receiver, u32::MAX).await;
-        assert_eq!(receiver.len(), 7);
-        // Nothing more comes, and nobody is waited for.
-        gather(&receiver, u32::MAX).await;
-        assert_eq!(receiver.len(), 7);
-    }
-
-    #[tokio::test]
-    async fn no_more_calls_are_gathered_than_an_entry_holds() {
-        let receiver = calls(7);
-        gather(&receiver, 3).await;
-        assert_eq!(receiver.len(), 3);
     }
 }

@@ -20,6 +20,8 @@ use crate::book::{Book, BookError, Committed};
 
 /// The most bytes of entries that are applied on the thread of replication: some hundred commands, a fraction of a millisecond.
 const MAX_BYTES_HERE: usize = 16 * 1024;
+/// The tasks that a follower's answer to an append passes, after Raft has it: the call, the stream, the connection.
+const TURNS_OF_AN_ANSWER: usize = 3;
 
 /// What travels as a snapshot.
 pub enum SnapshotData {
@@ -44,12 +46,21 @@ pub(super) type OnFatal = Arc<dyn Fn(String) + Send + Sync>;
 /// The book behind its worker.
 #[derive(Clone)]
 pub(super) struct StateMachine {
+    /// This replica.
+    pub(super) own_id: u64,
     pub(super) book: Arc<Book>,
     pub(super) worker: Worker,
     pub(super) applied: watch::Sender<u64>,
     /// Up to which index the log of this replica is synced: nothing else is applied, or answered.
     pub(super) synced: watch::Receiver<u64>,
     pub(super) on_fatal: OnFatal,
+}
+
+/// Lets the tasks have their turns through which a follower tells its leader what it has appended: the leader waits for that, and nobody for what a follower applies.
+async fn let_answers_go() {
+    for _ in 0..TURNS_OF_AN_ANSWER {
+        tokio::task::yield_now().await;
+    }
 }
 
 fn failed(verb: ErrorVerb, error: impl std::error::Error + 'static) -> StorageError {
@@ -190,7 +201,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let bytes: usize = entries.iter().map(codec::entry_bytes).sum();
         // Little work is done here and now: handing it over would take longer.
         let here = Worker::inline();
-        let worker = if bytes <= MAX_BYTES_HERE && self.book.is_quick() { &here } else { &self.worker };
+        let is_here = bytes <= MAX_BYTES_HERE && self.book.is_quick();
+        if is_here && entries.last().is_some_and(|last| last.log_id.leader_id.node_id != self.own_id) {
+            let_answers_go().await;
+        }
+        let worker = if is_here { &here } else { &self.worker };
         self.run_on(worker, ErrorVerb::Write, move |book| apply_all(book, &entries, &applied)).await
     }
 

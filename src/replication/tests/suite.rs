@@ -73,6 +73,7 @@ impl StoreBuilder<TypeConfig, LogStore, Connected, Subject> for Builder {
         let log = subject.open().unwrap();
         let engine = store::open(self.0, &subject.folder.path().join("book")).unwrap();
         let machine = StateMachine {
+            own_id: 1,
             book: Arc::new(Book::open(engine).unwrap()),
             worker: Worker::start(Threads::Own, "apply-test", Slice::Short).unwrap(),
             applied: watch::channel(0).0,
