@@ -18,7 +18,7 @@ use tokio::time::Instant;
 /// The longest that nobody is waited for further where nobody came, however long an entry takes.
 const MAX_PATIENCE: Duration = Duration::from_millis(20);
 /// For how many times what an entry takes is waited at most.
-pub(super) const MAX_LOOKS: u32 = 4;
+pub(super) const MAX_TIMES: u32 = 4;
 /// For how many entries at most it is remembered that callers did not come back.
 const MAX_MEMORY: u32 = 256;
 
@@ -168,7 +168,7 @@ impl Gathering {
                 return now <= soon || cost.is_worth(missing_first);
             }
             if rung.is_err() {
-                if !cost.is_worth(missing) || now.duration_since(began) > cost.took * MAX_LOOKS {
+                if !cost.is_worth(missing) || now.duration_since(began) > cost.took * MAX_TIMES {
                     return false;
                 }
                 until = now + cost.took;
@@ -257,11 +257,13 @@ impl Regulars {
 
     /// Only so many came in time, all others having been waited for in vain.
     fn stayed_away(&mut self, came: usize) {
-        // Who waits in vain even for those that came before waits for nobody.
-        self.most = if self.forgotten_in == 0 { came.max(1) } else { 1 };
         if self.forgotten_in == 0 {
+            self.most = came.max(1);
             self.memory = (self.memory * 2).min(MAX_MEMORY);
             self.forgotten_in = self.memory;
+        } else {
+            // Not even those who came before: nobody is waited for.
+            self.most = 1;
         }
     }
 }

@@ -209,8 +209,8 @@ impl Entries {
         };
         let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
         gathering::turns(receiver, enough).await;
-        let waiting_bytes = &self.waiting_bytes;
-        let is_full = || waiting_bytes.load(Ordering::Relaxed) >= LARGE_BYTES;
+        let (waiting_bytes, enough) = (&self.waiting_bytes, usize::try_from(enough).unwrap_or(usize::MAX));
+        let is_full = || waiting_bytes.load(Ordering::Relaxed) >= LARGE_BYTES || receiver.len() >= enough;
         let gathered = self.gathering.gather(receiver, waited, is_full).await;
         Some(InFlight { _all: all, small: Some(SmallInFlight { _permit: permit, gathered }) })
     }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::seed;
-use crate::replication::gathering::{Bell, Gathered, Gathering, MAX_LOOKS, turns};
+use crate::replication::gathering::{Bell, Gathered, Gathering, MAX_TIMES, turns};
 
 /// Whoever gets to send one call in each of the next turns of the thread.
 fn calls(turns: usize) -> mpsc::Receiver<()> {
@@ -201,6 +201,6 @@ async fn who_stays_away_is_waited_for_a_few_times_only() {
     let stays = line.come_back(ms(1), 60);
     futures::future::join_all(left).await;
     let took = stays.await.unwrap();
-    assert!(took.iter().all(|took| *took <= ENTRY * (MAX_LOOKS + 2)), "{took:?}");
+    assert!(took.iter().all(|took| *took <= ENTRY * (MAX_TIMES + 2)), "{took:?}");
     assert!(took[30..].iter().all(|took| *took == ENTRY), "{took:?}");
 }
