@@ -34,12 +34,17 @@ fn space_id(index: u64) -> SpaceId {
     SpaceId::new(format!("space_{index}"), 1)
 }
 
-fn key(number: u64) -> [u8; 8] {
-    number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()
+/// The keys of the last space ascend, as those of history do; those of the others come in no order.
+fn key(space: u64, number: u64) -> [u8; 8] {
+    if space == SPACES - 1 { number.to_be_bytes() } else { scattered(number).to_be_bytes() }
+}
+
+fn scattered(number: u64) -> u64 {
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn value(number: u64) -> Vec<u8> {
-    key(number).repeat(8)
+    scattered(number).to_be_bytes().repeat(8)
 }
 
 fn small_bounds() -> FjallBounds {
@@ -58,8 +63,8 @@ fn write(engine: &dyn Engine, numbers: std::ops::RangeInclusive<u64>) {
     let spaces: Vec<_> = (0..SPACES).map(|index| engine.space(&space_id(index)).unwrap()).collect();
     for number in numbers {
         let mut batch = Batch::new();
-        for space in &spaces {
-            batch.put(*space, &key(number), &value(number));
+        for (index, space) in (0..).zip(&spaces) {
+            batch.put(*space, &key(index, number), &value(number));
         }
         batch.put(spaces[0], b"last", &number.to_be_bytes());
         engine.write(&batch).unwrap();
@@ -209,7 +214,7 @@ fn read_whole(engine: &dyn Engine) -> Result<u64, ReadError> {
             let Some(bytes) = found.remove(&b"last"[..]) else { return wrong("no last batch".to_owned()) };
             last = u64::from_be_bytes(bytes[..].try_into().unwrap());
         }
-        let expected: BTreeMap<_, _> = (1..=last).map(|number| (key(number).to_vec(), value(number))).collect();
+        let expected: BTreeMap<_, _> = (1..=last).map(|number| (key(index, number).to_vec(), value(number))).collect();
         if found != expected {
             let (have, want) = (found.len(), expected.len());
             return wrong(format!("{} has {have} pairs where batch {last} has {want}", space_id(index)));
@@ -291,4 +296,32 @@ fn fjall_gives_everything_or_refuses() {
             assert!(allowed, "{count} flips in {name} ended in {label}");
         }
     }
+}
+
+/// fjall cuts its journal off at the first thing that it cannot decode and says nothing. The note knows nothing of what was not synced; the space that was written out meanwhile stands further than the list, and its greatest key alone tells.
+#[test]
+fn a_space_that_only_grows_is_not_taken_for_one_with_the_others_where_the_journal_is_cut_off() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("book");
+    let engine = open(EngineKind::Fjall, &folder).unwrap();
+    let (grows, other) = (engine.create_space(&space_id(0)).unwrap(), engine.create_space(&space_id(1)).unwrap());
+    let write = |number: u64, bytes: usize| {
+        let mut batch = Batch::new();
+        batch.put(grows, &number.to_be_bytes(), &vec![7; bytes]);
+        batch.put(other, b"last", &number.to_be_bytes());
+        engine.write(&batch).unwrap();
+    };
+    write(1, 1);
+    engine.sync().unwrap();
+    (2..100).for_each(|number| write(number, 1024));
+    settle(&folder);
+    drop(engine);
+    let is_journal = |path: &&PathBuf| path.extension().is_some_and(|kind| kind == "jnl");
+    let oldest = files(&folder).iter().find(is_journal).unwrap().clone();
+    let mut journal = fs::read(&oldest).unwrap();
+    // Within the first batch after the sync.
+    journal.truncate(journal.windows(512).position(|bytes| bytes.iter().all(|byte| *byte == 7)).unwrap());
+    fs::write(&oldest, &journal).unwrap();
+    let refusal = open(EngineKind::Fjall, &folder).err().expect("the book must be refused").to_string();
+    assert!(refusal.contains("space_0@1 ends with the key 00"), "{refusal}");
 }

@@ -17,6 +17,7 @@ use std::{
 use ::fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, LsmError, OwnedWriteBatch, PersistMode, Readable,
     Slice, Snapshot,
+    compaction::Leveled,
     config::{
         BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy, PinningPolicy,
     },
@@ -28,7 +29,7 @@ use super::{
     batch::check_pair,
     checksum::SealKey,
     folder::{Contents, Folder, FolderState},
-    marks::{Marks, decode_mark, encode_mark},
+    marks::{Found, Marks, decode_mark, encode_mark},
     note::WriteNote,
     spaces::SpaceTable,
 };
@@ -46,6 +47,8 @@ pub struct FjallBounds {
     pub worker_threads: usize,
     /// Table files held open.
     pub open_files: usize,
+    /// Names of spaces whose values hardly get smaller: to compress them costs more than it spares.
+    pub uncompressed: &'static [&'static str],
 }
 
 impl Default for FjallBounds {
@@ -58,6 +61,8 @@ impl Default for FjallBounds {
             // Of two, fjall keeps one free for flushing: as long as the other compacts, it hands the next compaction round and round, at the cost of a core.
             worker_threads: 1,
             open_files: 256,
+            // Sorted ids, hashes and pointers.
+            uncompressed: &["ids", "postings", "references"],
         }
     }
 }
@@ -71,9 +76,13 @@ impl FjallBounds {
             journal_bytes: 128 << 20,
             worker_threads: 1,
             open_files: 64,
+            uncompressed: &[],
         }
     }
 }
+
+/// How many tables of a space are written out before they are merged with what is there. With fewer, what is there is written anew more often.
+const NEW_TABLES: u8 = 8;
 
 /// The keyspace that lists the marks of all spaces; no space can have this name.
 const LIST: &str = "-marks";
@@ -131,7 +140,7 @@ impl FjallEngine {
         if folder.state() == FolderState::Ready && !names.iter().any(|name| name == LIST) {
             return Err(folder.damaged("the list of marks is missing".to_owned()));
         }
-        let list = database.keyspace(LIST, || options(bounds)).map_err(failed)?;
+        let list = database.keyspace(LIST, || options(bounds, LIST)).map_err(failed)?;
         let mut table = SpaceTable::new();
         for name in names.iter().filter(|name| *name != LIST) {
             let id = SpaceId::parse(name)
@@ -180,11 +189,12 @@ impl FjallEngine {
             return Err(StoreError::SpaceExists { space: id.to_string() });
         }
         self.database
-            .keyspace(&id.to_string(), || options(&self.bounds))
+            .keyspace(&id.to_string(), || options(&self.bounds, id.name()))
             .map_err(|error| self.failed("create a space", error))
     }
 
-    fn fill(&self, id: &SpaceId, keyspace: &Keyspace, pairs: Pairs<'_>) -> Result<(), StoreError> {
+    /// Gives the last key, where there is one.
+    fn fill(&self, id: &SpaceId, keyspace: &Keyspace, pairs: Pairs<'_>) -> Result<Option<Slice>, StoreError> {
         let failed = |error| self.failed("load a space", error);
         let seal = SealKey::of(id);
         let mut ingestion = keyspace.start_ingestion().map_err(failed)?;
@@ -200,8 +210,28 @@ impl FjallEngine {
             last = Some(key.clone());
             ingestion.write(key, value).map_err(failed)?;
         }
-        ingestion.finish().map_err(failed)
+        ingestion.finish().map_err(failed)?;
+        Ok(last)
     }
+}
+
+/// What a batch does to a space: the greatest keys that it puts and deletes, empty where it does neither.
+struct Touched<'b> {
+    space: Space,
+    put: &'b [u8],
+    deleted: &'b [u8],
+}
+
+/// The place of a space among those touched. Writes come in runs over few spaces: a short list beats a map.
+fn touch<'t, 'b>(touched: &'t mut Vec<Touched<'b>>, space: Space) -> &'t mut Touched<'b> {
+    let place = match touched.iter().rposition(|touched| touched.space == space) {
+        Some(place) => place,
+        None => {
+            touched.push(Touched { space, put: &[], deleted: &[] });
+            touched.len() - 1
+        }
+    };
+    &mut touched[place]
 }
 
 /// Checks the spaces against their marks, and the marks against what was synced. Finishes the removal of
@@ -218,7 +248,7 @@ fn open_writer(
         FolderState::Ready => WriteNote::open(folder.path())?,
     };
     let snapshot = database.snapshot();
-    let marks = match snapshot.get(list, LIST_KEY).map_err(failed)? {
+    let mut marks = match snapshot.get(list, LIST_KEY).map_err(failed)? {
         Some(sealed) => Marks::decode(&sealed).map_err(|detail| folder.damaged(detail))?,
         None => Marks::default(),
     };
@@ -229,9 +259,11 @@ fn open_writer(
     let mut found = Vec::new();
     for id in table.ids() {
         let Some(space) = table.find(&id) else { continue };
-        let sealed = snapshot.get(table.get(space)?, RESERVED_KEY).map_err(failed)?;
+        let keyspace = table.get(space)?;
+        let sealed = snapshot.get(keyspace, RESERVED_KEY).map_err(failed)?;
         let mark = sealed.map(|sealed| decode_mark(&id, &sealed)).transpose()?;
-        found.push((id, mark));
+        let greatest = greatest_key(&snapshot, keyspace).map_err(failed)?;
+        found.push(Found { id, mark, greatest });
     }
     drop(snapshot);
     for id in marks.check(&found).map_err(|detail| folder.damaged(detail))? {
@@ -240,6 +272,17 @@ fn open_writer(
         }
     }
     Ok(Writer { marks, note })
+}
+
+/// The greatest key of a keyspace, but for the reserved one.
+fn greatest_key(snapshot: &Snapshot, keyspace: &Keyspace) -> ::fjall::Result<Option<Vec<u8>>> {
+    for guard in snapshot.range::<&[u8], _>(keyspace, ..).rev() {
+        let key = guard.key()?;
+        if *key != *RESERVED_KEY {
+            return Ok(Some(key.to_vec()));
+        }
+    }
+    Ok(None)
 }
 
 /// Checks each keyspace's manifest against the checksum that fjall wrote beside it but does not compare when it
@@ -300,19 +343,22 @@ fn open_database(folder: &Folder, bounds: &FjallBounds) -> Result<Database, Stor
     }
 }
 
-fn options(bounds: &FjallBounds) -> KeyspaceCreateOptions {
+/// How a space is kept, which is settled when it is created.
+fn options(bounds: &FjallBounds, name: &str) -> KeyspaceCreateOptions {
+    let old = if bounds.uncompressed.contains(&name) { CompressionType::None } else { CompressionType::Lz4 };
     let bloom = |bits| FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(bits));
     KeyspaceCreateOptions::default()
         .max_memtable_size(bounds.memtable_bytes)
         .with_kv_separation(None)
         .filter_policy(FilterPolicy::new([bloom(10.0)]))
+        .compaction_strategy(Arc::new(Leveled::default().with_l0_threshold(NEW_TABLES)))
         // Pinned index and filter blocks lie outside the cache and grow with history: pin the newest
         // level alone, and cut those of the deep levels into pieces that the cache can hold.
         .index_block_pinning_policy(PinningPolicy::new([true, false]))
         .filter_block_pinning_policy(PinningPolicy::new([true, false]))
         .index_block_partitioning_policy(PartitioningPolicy::new([false, true]))
         .filter_block_partitioning_policy(PartitioningPolicy::new([false, true]))
-        .data_block_compression_policy(CompressionPolicy::new([CompressionType::None, CompressionType::Lz4]))
+        .data_block_compression_policy(CompressionPolicy::new([CompressionType::None, old]))
 }
 
 fn translate(operation: &'static str, data: &Path, error: ::fjall::Error) -> StoreError {
@@ -370,10 +416,13 @@ impl Engine for FjallEngine {
     }
 
     fn ingest(&self, id: &SpaceId, pairs: Pairs<'_>) -> Result<Space, StoreError> {
-        let _writing = self.writing();
+        let mut writer = self.writing();
         let keyspace = self.create_keyspace(id)?;
         match self.fill(id, &keyspace, pairs) {
-            Ok(()) => Ok(self.change_table(|table| table.insert(id.clone(), keyspace))),
+            Ok(last) => {
+                writer.marks.loaded(id, last.as_deref());
+                Ok(self.change_table(|table| table.insert(id.clone(), keyspace)))
+            }
             Err(cause) => {
                 // The cause counts; a space left over is dropped by its owner at the next open.
                 if let Err(error) = self.database.delete_keyspace(keyspace) {
@@ -387,31 +436,30 @@ impl Engine for FjallEngine {
     fn write(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut writer = self.writing();
         let table = self.table();
-        let mut touched: Vec<Space> = Vec::new();
+        let mut touched: Vec<Touched<'_>> = Vec::new();
         let mut writes = self.new_batch(batch.len());
         for operation in batch.operations()? {
-            let space = match operation {
+            match operation {
                 BatchOperation::Put { space, key, sealed } => {
                     writes.insert(table.get(space)?, key, sealed);
-                    space
+                    let put = &mut touch(&mut touched, space).put;
+                    *put = key.max(put);
                 }
                 BatchOperation::Delete { space, key } => {
                     writes.remove(table.get(space)?, key);
-                    space
+                    let deleted = &mut touch(&mut touched, space).deleted;
+                    *deleted = key.max(deleted);
                 }
-            };
-            // Writes come in runs over few spaces: a short list beats a set.
-            if touched.last() != Some(&space) && !touched.contains(&space) {
-                touched.push(space);
             }
         }
         if touched.is_empty() {
             return Ok(());
         }
-        let number = writer.marks.advance();
-        for space in touched {
-            writes.insert(table.get(space)?, RESERVED_KEY, encode_mark(space.seal, number));
-            writer.marks.set(&table.id(space)?, number);
+        writer.marks.advance();
+        for Touched { space, put, deleted } in touched {
+            if let Some(number) = writer.marks.touch(&table.id(space)?, put, deleted) {
+                writes.insert(table.get(space)?, RESERVED_KEY, encode_mark(space.seal, number));
+            }
         }
         writes.insert(&self.list, LIST_KEY, writer.marks.encode());
         writes.commit().map_err(|error| self.failed("write a batch", error))

@@ -18,7 +18,7 @@ use fs4::fs_std::FileExt;
 use super::StoreError;
 
 /// The format version that this program reads and writes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The name of the file that says what a folder holds.
 pub const FORMAT_FILE: &str = "FORMAT";

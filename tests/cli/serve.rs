@@ -175,9 +175,9 @@ fn a_folder_that_is_not_this_replicas_own_is_refused_and_left_as_it_was() {
     }
     let elsewhere = Place { members: Place::new(&place.folder).members, ..place.clone() };
     elsewhere.refusal(&[]).expect(1).says(&["belongs to replica 1", "members", &place.members, &elsewhere.members]);
-    rewrite_format(&place, "book", "version 2", "version 3");
-    place.refusal(&[]).expect(1).says(&["book has format version 3", "reads version 2"]);
-    rewrite_format(&place, "book", "version 3", "version 2");
+    rewrite_format(&place, "book", "version 3", "version 4");
+    place.refusal(&[]).expect(1).says(&["book has format version 4", "reads version 3"]);
+    rewrite_format(&place, "book", "version 4", "version 3");
     rewrite_format(&place, "log", "contents log", "contents book");
     place.refusal(&[]).expect(1).says(&["log holds book, not log"]);
     rewrite_format(&place, "log", "contents book", "contents log");

@@ -47,13 +47,15 @@ impl Filter {
         usize::try_from(((hash >> 32) * blocks) >> 32).unwrap_or(0)
     }
 
-    /// Adds a key.
-    pub(super) fn insert(&mut self, key: &[u8]) {
-        let hash = xxh3_64(key);
-        let place = self.place(hash);
-        if let Some(block) = self.blocks.get_mut(place) {
-            for (word, bit) in block.0.iter_mut().zip(bits(hash)) {
-                *word |= bit;
+    /// Adds the keys of some hashes. Their blocks are fetched first, [many at a time](Self::fetch): a large filter is in no cache, and to wait for each block in turn took a seventh of the applier's time.
+    pub(super) fn insert(&mut self, hashes: &[u64]) {
+        self.fetch(hashes);
+        for hash in hashes {
+            let place = self.place(*hash);
+            if let Some(block) = self.blocks.get_mut(place) {
+                for (word, bit) in block.0.iter_mut().zip(bits(*hash)) {
+                    *word |= bit;
+                }
             }
         }
     }
@@ -65,7 +67,7 @@ impl Filter {
         block.0.iter().zip(bits(hash)).fold(0, |missing, (word, bit)| missing | (!word & bit)) == 0
     }
 
-    /// Has the memory fetched that [`may_contain`](Self::may_contain) will look at for some hashes: many at a time, where looking at each in turn would wait for a few.
+    /// Has the memory fetched that [`may_contain`](Self::may_contain) and [`insert`](Self::insert) will look at for some hashes: many at a time, where looking at each in turn would wait for a few.
     pub(super) fn fetch(&self, hashes: &[u64]) {
         let words = hashes.iter().filter_map(|hash| self.blocks.get(self.place(*hash))?.0.first());
         std::hint::black_box(words.fold(0, |sum, word| sum ^ word));
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn every_key_is_found_and_few_others_are() {
         let mut filter = Filter::with_room_for(10_000);
-        (0..10_000).for_each(|number| filter.insert(&key(number)));
+        filter.insert(&(0..10_000).map(|number| hash(&key(number))).collect::<Vec<u64>>());
         assert!((0..10_000).all(|number| filter.may_contain(hash(&key(number)))));
         let wrong = (10_000..210_000).filter(|number| filter.may_contain(hash(&key(*number)))).count();
         assert!(wrong < 800, "{wrong} of 200 000 absent keys are taken for present; 0.1% would be 200");
@@ -129,7 +131,7 @@ mod tests {
     #[test]
     fn what_is_stored_is_read_back() {
         let mut filter = Filter::with_room_for(1_000);
-        (0..1_000).for_each(|number| filter.insert(&key(number)));
+        (0..1_000).for_each(|number| filter.insert(&[hash(&key(number))]));
         let mut read = Filter::empty();
         for first in (0..filter.len()).step_by(7) {
             let mut stored = Vec::new();

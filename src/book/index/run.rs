@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::filter::Filter;
+use super::filter::{Filter, hash};
 use super::{Entry, IndexKind};
 use crate::book::{BookError, BookResult};
 use crate::store::{Batch, Space, StoredBytes, View};
@@ -18,6 +18,8 @@ const BLOCK_BYTES: usize = 8 * 1024;
 const PIECE_BYTES: usize = 256 * 1024;
 /// Blocks of the filter in a piece.
 const PIECE_FILTER_BLOCKS: usize = PIECE_BYTES / 64;
+/// How many keys go into a filter together: their cache lines fit well into the smallest cache.
+const FILTERED_TOGETHER: usize = 128;
 const FILTER_PIECES: u32 = 0x8000_0000;
 const FENCE_PIECES: u32 = 0xC000_0000;
 
@@ -198,6 +200,8 @@ pub(super) struct RunWriter<const K: usize> {
     block: Vec<u8>,
     fences: Vec<Entry<K>>,
     filter: Option<Filter>,
+    /// The hashes of keys that are not in the filter yet.
+    unfiltered: Vec<u64>,
 }
 
 impl<const K: usize> RunWriter<K> {
@@ -211,15 +215,25 @@ impl<const K: usize> RunWriter<K> {
             block: Vec::with_capacity(block_entries::<K>() * (K + 8)),
             fences: Vec::new(),
             filter,
+            unfiltered: Vec::with_capacity(FILTERED_TOGETHER),
+        }
+    }
+
+    /// Has the filter know a key, by and by.
+    #[inline]
+    fn filter(&mut self, key: &[u8]) {
+        let Some(filter) = &mut self.filter else { return };
+        self.unfiltered.push(hash(key));
+        if self.unfiltered.len() == FILTERED_TOGETHER {
+            filter.insert(&self.unfiltered);
+            self.unfiltered.clear();
         }
     }
 
     /// Adds the next entry.
     #[inline]
     pub(super) fn push(&mut self, batch: &mut Batch, entry: &Entry<K>) {
-        if let Some(filter) = &mut self.filter {
-            filter.insert(&entry.key);
-        }
+        self.filter(&entry.key);
         if self.block.is_empty() {
             self.fences.push(*entry);
         }
@@ -238,9 +252,7 @@ impl<const K: usize> RunWriter<K> {
             }
             let room = block_entries::<K>() * (K + 8) - self.block.len();
             let (now, later) = entries.split_at(room.min(entries.len()));
-            if let Some(filter) = &mut self.filter {
-                now.chunks_exact(K + 8).filter_map(|entry| entry.get(..K)).for_each(|key| filter.insert(key));
-            }
+            now.chunks_exact(K + 8).filter_map(|entry| entry.get(..K)).for_each(|key| self.filter(key));
             self.block.extend_from_slice(now);
             self.record.entries += (now.len() / (K + 8)) as u64;
             if now.len() == room {
@@ -262,6 +274,9 @@ impl<const K: usize> RunWriter<K> {
 
     /// Writes the next piece of filter or fences, after the last block; `false` when all are written.
     pub(super) fn write_piece(&mut self, batch: &mut Batch) -> bool {
+        if let Some(filter) = &mut self.filter {
+            filter.insert(&std::mem::take(&mut self.unfiltered));
+        }
         let written = usize::try_from(self.record.filter_pieces).unwrap_or(usize::MAX);
         if let Some(filter) = self.filter.as_ref().filter(|filter| written * PIECE_FILTER_BLOCKS < filter.len()) {
             batch.put_with(self.space, &key(self.record.number, FILTER_PIECES | self.record.filter_pieces), |buffer| {
