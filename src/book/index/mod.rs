@@ -33,7 +33,7 @@ const TAIL_REACH: usize = 4;
 /// For every entry that is added, each merge moves on by one, which is enough for it to end before its level has the next due, and they share so many more, which keeps runs few. What all do for an entry stays even, whether one merges or several.
 const MERGE_SPARE: usize = 2;
 /// The most bytes of filters in memory, newest runs first: as much as 67 million keys need. An absent key in an older run costs the read of a block.
-const MAX_FILTER_BYTES: u64 = 128 * 1024 * 1024;
+const MAX_FILTER_BYTES: u64 = 192 * 1024 * 1024;
 
 /// A key and what it points to. Runs are in the order of these: by key, then by pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub(super) struct IndexKind {
 
 impl IndexKind {
     fn is_filtered(&self, keys: u64) -> bool {
-        self.has_filters && keys.saturating_mul(filter::BYTES_PER_KEY) <= MAX_FILTER_BYTES
+        self.has_filters && filter::bytes_for(keys) <= MAX_FILTER_BYTES
     }
 }
 
@@ -316,7 +316,7 @@ struct FilterBudget {
 
 impl FilterBudget {
     fn takes(&mut self, run: &RunRecord) -> bool {
-        self.bytes = self.bytes.saturating_add(run.entries.saturating_mul(filter::BYTES_PER_KEY));
+        self.bytes = self.bytes.saturating_add(filter::bytes_for(run.entries));
         self.bytes <= MAX_FILTER_BYTES
     }
 }
