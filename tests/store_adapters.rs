@@ -82,7 +82,7 @@ fn another_engine_other_contents_and_an_unknown_version_are_refused_by_name() {
     let text = format!("{body}checksum {:08x}\n", crc32fast::hash(body.as_bytes()));
     fs::write(folder.path().join("FORMAT"), text).unwrap();
     let error = refusal(EngineKind::Fjall, folder.path());
-    assert!(matches!(error, StoreError::UnknownVersion { found: 7, supported: 2, .. }), "{error}");
+    assert!(matches!(error, StoreError::UnknownVersion { found: 7, supported: 3, .. }), "{error}");
 }
 
 #[test]

@@ -124,6 +124,11 @@ impl Identity {
         self.members.iter().find(|member| member.replica_id == self.replica_id)
     }
 
+    /// Whether there are no others: what this replica holds, a majority holds.
+    pub fn is_alone(&self) -> bool {
+        self.members.len() == 1
+    }
+
     /// A member by number.
     pub fn member(&self, replica_id: u64) -> Option<&Member> {
         self.members.iter().find(|member| member.replica_id == replica_id)

@@ -191,7 +191,7 @@ fn raft_config(config: &NodeConfig) -> Result<Arc<Config>, NodeError> {
 fn leader_sync(config: &NodeConfig) -> Result<Beside, NodeError> {
     Ok(Beside {
         own_id: config.identity.replica_id,
-        has_followers: config.identity.members.len() > 1,
+        has_followers: !config.identity.is_alone(),
         threads: config.threads,
         worker: Worker::start(config.threads, "folio-log", Slice::Short)?,
         on_fatal: Arc::clone(&config.on_fatal),
@@ -228,7 +228,7 @@ impl Node {
         let starting = Raft::new(config.identity.replica_id, raft_config, network, log.clone(), machine.clone());
         let raft = home.run(starting).await?.map_err(|error| NodeError::Raft(error.to_string()))?;
         let early = early_answers(&config.book);
-        let is_alone = config.identity.members.len() == 1;
+        let is_alone = config.identity.is_alone();
         let entered = home.enter();
         let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds, is_alone, early);
         let reads = Reads::start(Rounds {

@@ -195,6 +195,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
         Ok((Arc::new(open_book(&config)?), store::open_log(config.engine, &log_folder(&config))?))
     })?;
     let identity = found(owner, &config, log_engine.as_ref(), &book)?;
+    let is_alone = identity.is_alone();
     let clock: Clock = Arc::new(now_ns);
     let folder = config.data_dir.clone();
     let starting = Node::start(NodeConfig {
@@ -214,7 +215,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
     let node = starting.await.map_err(|source| ServeError::Node { folder: config.data_dir.clone(), source })?;
     tracing::info!(replica = own.replica_id, clients = %own.client_address, peers = %own.peer_address, "serving");
     // A replica that is alone waits for the disk where replication lives, and connections that are served there would wait too.
-    let seats = if config.members.len() > 1 { SEATS } else { 0 };
+    let seats = if is_alone { 0 } else { SEATS };
     let (seated, others) = seat(incoming(clients), seats);
     let result = serve_on(&node, seated, others, incoming(peers), stop).await;
     node.stop().await;

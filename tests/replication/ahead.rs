@@ -1,7 +1,7 @@
 //! What is committed, or believed to be, before the leader has synced or applied it: nobody is answered for it, no replica shows it, and no read waits for it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use folio::replication::SubmitError;
@@ -21,23 +21,33 @@ pub const MANY: u64 = 400;
 /// So many that they are also written to the log on a thread of their own.
 const LARGE: u64 = 2_000;
 
-/// Three replicas, each with a gate before the changes of a kind to its log or its book.
+/// Replicas, each with a gate before the changes of a kind to its log or its book.
 pub struct Gated {
     pub cluster: Cluster,
     pub gates: BTreeMap<u64, Arc<Gate>>,
+    /// What is behind the gates.
+    engines: Arc<Mutex<BTreeMap<u64, Arc<dyn Engine>>>>,
 }
 
 impl Gated {
     pub fn start(gated: Part, change: Change) -> Gated {
-        let gates: BTreeMap<u64, Arc<Gate>> = (1..=3).map(|id| (id, Arc::default())).collect();
-        let of = gates.clone();
+        Gated::start_among(3, gated, change)
+    }
+
+    fn start_among(replicas: u64, gated: Part, change: Change) -> Gated {
+        let gates: BTreeMap<u64, Arc<Gate>> = (1..=replicas).map(|id| (id, Arc::default())).collect();
+        let (of, engines) = (gates.clone(), Arc::new(Mutex::new(BTreeMap::new())));
+        let opened = Arc::clone(&engines);
         let wrap = move |id, part, inner: Arc<dyn Engine>| match &of[&id] {
-            gate if part == gated => Arc::new(Wrapped { inner, before: Before::Gate(change, Arc::clone(gate)) }) as _,
+            gate if part == gated => {
+                opened.lock().unwrap().insert(id, Arc::clone(&inner));
+                Arc::new(Wrapped { inner, before: Before::Gate(change, Arc::clone(gate)) }) as _
+            }
             _ => inner,
         };
-        let cluster = Cluster::start_wrapped(Settings::of(EngineKind::Memory, 3), Arc::new(wrap));
+        let cluster = Cluster::start_wrapped(Settings::of(EngineKind::Memory, replicas), Arc::new(wrap));
         cluster.decide(vec![cent(1)]);
-        let gated = Gated { cluster, gates };
+        let gated = Gated { cluster, gates, engines };
         // The first read of a term waits for all that is committed.
         gated.comes_to(1);
         gated
@@ -151,5 +161,25 @@ fn a_new_leader_shows_nothing_before_it_has_applied_what_the_one_before_it_answe
     }
     others.iter().for_each(|id| gated.gates[id].open());
     let view = eventually("a read", || linearizable(&gated.cluster, new, 1_000).ok());
+    assert_eq!(cents(&view), u128::from(MANY));
+}
+
+#[test]
+fn a_replica_that_is_alone_shows_nothing_after_a_restart_before_it_has_applied_what_it_had_answered() {
+    let mut gated = Gated::start_among(1, Part::Book, Change::Write);
+    gated.engines.lock().unwrap()[&1].sync().unwrap();
+    gated.cluster.decide((2..=MANY).map(cent).collect());
+    // The log is synced, of the book only what came before: the rest is to be applied again.
+    gated.cluster.cut_power(1);
+    gated.gates[&1].shut();
+    gated.cluster.start_replica(1);
+    eventually("the replica at work on its log", || (gated.gates[&1].waiting() == 1).then_some(()));
+    let end = Instant::now() + A_WHILE;
+    while Instant::now() < end {
+        let error = linearizable(&gated.cluster, 1, 100).err().expect("it cannot know yet");
+        assert_eq!(error, SubmitError::NoLeader);
+    }
+    gated.gates[&1].open();
+    let view = eventually("a read", || linearizable(&gated.cluster, 1, 1_000).ok());
     assert_eq!(cents(&view), u128::from(MANY));
 }

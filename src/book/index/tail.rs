@@ -20,18 +20,35 @@ struct Link<const K: usize> {
     previous: u32,
 }
 
+/// Where the newest entry of a key stands, and the last four bytes of the key: of short keys they tell all, so that the entry need not be looked at, which lies in no cache.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    low: u32,
+    position: u32,
+}
+
 /// Entries in the order in which they came, chained by key.
 #[derive(Debug)]
 pub(super) struct Tail<const K: usize> {
     links: Vec<Link<K>>,
-    /// Where the newest entry of each key stands. The keys are not repeated here, so that this stays small enough for the processor's cache.
-    newest: HashTable<u32>,
+    /// The newest entry of each key. Long keys are not repeated here, so that this stays small enough for the processor's cache.
+    newest: HashTable<Newest>,
     hasher: DefaultHashBuilder,
 }
 
 fn widen(position: u32) -> usize {
     // A u32 always fits a usize on the platforms that a server runs on.
     usize::try_from(position).unwrap_or(usize::MAX)
+}
+
+/// The last four bytes of a key, as a number.
+fn low<const K: usize>(key: &[u8; K]) -> u32 {
+    number(key) as u32
+}
+
+/// Whether what is known is the newest entry of a key.
+fn is_of<const K: usize>(known: &Newest, key: &[u8; K], links: &[Link<K>]) -> bool {
+    known.low == low(key) && (K <= 4 || links.get(widen(known.position)).is_some_and(|link| link.entry.key == *key))
 }
 
 impl<const K: usize> Default for Tail<K> {
@@ -61,14 +78,13 @@ impl<const K: usize> Tail<K> {
         // A tail is written out long before it has as many entries as a u32 can count.
         let position = u32::try_from(links.len()).unwrap_or(NONE);
         let hash = hasher.hash_one(number(&entry.key));
-        let known =
-            newest.find_mut(hash, |known| links.get(widen(*known)).is_some_and(|link| link.entry.key == entry.key));
-        let previous = match known {
-            Some(known) => std::mem::replace(known, position),
+        let previous = match newest.find_mut(hash, |known| is_of(known, &entry.key, links)) {
+            Some(known) => std::mem::replace(&mut known.position, position),
             None => {
-                let hash_of =
-                    |known: &u32| links.get(widen(*known)).map_or(0, |link| hasher.hash_one(number(&link.entry.key)));
-                newest.insert_unique(hash, position, hash_of);
+                let hash_of = |known: &Newest| {
+                    links.get(widen(known.position)).map_or(0, |link| hasher.hash_one(number(&link.entry.key)))
+                };
+                newest.insert_unique(hash, Newest { low: low(&entry.key), position }, hash_of);
                 NONE
             }
         };
@@ -78,8 +94,8 @@ impl<const K: usize> Tail<K> {
     /// The pointers under a key among the first `visible` entries, newest first.
     pub(super) fn pointers<'t>(&'t self, key: &[u8; K], visible: usize) -> impl Iterator<Item = u64> + use<'t, K> {
         let link = |position: u32| self.links.get(widen(position));
-        let is_same = |known: &u32| link(*known).is_some_and(|link| link.entry.key == *key);
-        let mut next = self.newest.find(self.hasher.hash_one(number(key)), is_same).copied();
+        let is_same = |known: &Newest| is_of(known, key, &self.links);
+        let mut next = self.newest.find(self.hasher.hash_one(number(key)), is_same).map(|known| known.position);
         std::iter::from_fn(move || {
             loop {
                 let position = next.filter(|position| *position != NONE)?;
