@@ -1,6 +1,6 @@
 //! Indexes into the history: from a key of fixed length to the journal sequences (or numbers of kept answers) that concern it.
 //!
-//! New entries stay in memory, in the *tail*. When the tail is full it is sorted and written as a *run*, and sixteen runs of a level are merged into one of the next, a little with every entry of
+//! New entries stay in memory, in the *tail*. When the tail is full it is sorted and written as a *run*, and eight runs of a level are merged into one of the next, a little with every entry of
 //! the log: so an entry costs a fraction of a random insert, and is written once per level. Runs cover the history one after another, so a walk by time reads them in order. What the
 //! tail holds is not stored: it follows from the journal, and is read from there at the next open. The scheme is that of the log-structured merge-tree (O'Neil et al. 1996) with tiers.
 //!
@@ -27,11 +27,12 @@ use run::{Run, RunRecord, RunWriter};
 use tail::Tail;
 
 /// How many runs of a level are merged into one of the next.
-const FAN_IN: usize = 16;
+const FAN_IN: usize = 8;
 /// A tail reaches back over at most so many journal records for each entry that it takes.
 const TAIL_REACH: usize = 4;
-/// For every entry that is added, each merge moves on by one, which is enough for it to end before its level has the next due, and they share so many more, which keeps runs few. What all do for an entry stays even, whether one merges or several.
-const MERGE_SPARE: usize = 2;
+/// For every entry that is added, each merge moves on by one, which is enough for it to end before its level has the next due, and they share so many more, which keeps runs few. So what all do for an entry grows with the levels alone: merges that
+/// hurry are no cheaper, and those after them wait.
+const MERGE_SPARE: usize = 1;
 /// The most bytes of filters in memory, newest runs first: as much as 67 million keys need. An absent key in an older run costs the read of a block.
 const MAX_FILTER_BYTES: u64 = 192 * 1024 * 1024;
 
