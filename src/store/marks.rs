@@ -28,6 +28,25 @@ impl Standing {
     fn of(greatest: Option<&[u8]>) -> Self {
         Self { mark: 0, greatest: greatest.unwrap_or_default().to_vec(), is_there: greatest.is_some() }
     }
+
+    /// Compares the greatest key of the list with the one that was found.
+    fn check(&self, found: Option<&[u8]>) -> Result<(), String> {
+        let fits = match found {
+            Some(found) if self.is_there => found == self.greatest,
+            Some(found) => found <= self.greatest.as_slice(),
+            None => !self.is_there,
+        };
+        let shown = |key: &[u8]| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        if fits {
+            return Ok(());
+        }
+        let listed = if self.is_there { "" } else { "at most " };
+        let listed = format!("the list of marks says {listed}{}", shown(&self.greatest));
+        Err(match found {
+            Some(found) => format!("ends with the key {}, {listed}", shown(found)),
+            None => format!("has no keys, {listed}"),
+        })
+    }
 }
 
 /// Where all spaces stand, and the number of the last batch.
@@ -70,7 +89,7 @@ impl Marks {
         }
         let most = put.max(deleted);
         if most > standing.greatest.as_slice() {
-            standing.greatest = most.to_vec();
+            most.clone_into(&mut standing.greatest);
         }
         let is_shown = grows && standing.mark > 0;
         (!is_shown).then(|| {
@@ -148,27 +167,6 @@ impl Marks {
             self.spaces.entry(id.to_string()).or_insert_with(|| Standing::of(greatest.as_deref()));
         }
         Ok(left_over)
-    }
-}
-
-impl Standing {
-    /// Compares the greatest key of the list with the one that was found.
-    fn check(&self, found: Option<&[u8]>) -> Result<(), String> {
-        let fits = match found {
-            Some(found) if self.is_there => found == self.greatest,
-            Some(found) => found <= self.greatest.as_slice(),
-            None => !self.is_there,
-        };
-        let shown = |key: &[u8]| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        if fits {
-            return Ok(());
-        }
-        let listed = if self.is_there { "" } else { "at most " };
-        let listed = format!("the list of marks says {listed}{}", shown(&self.greatest));
-        Err(match found {
-            Some(found) => format!("ends with the key {}, {listed}", shown(found)),
-            None => format!("has no keys, {listed}"),
-        })
     }
 }
 

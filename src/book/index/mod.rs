@@ -33,7 +33,7 @@ const TAIL_REACH: usize = 4;
 /// For every entry that is added, each merge moves on by one, which is enough for it to end before its level has the next due, and they share so many more, which keeps runs few. So what all do for an entry grows with the levels alone: merges that
 /// hurry are no cheaper, and those after them wait.
 const MERGE_SPARE: usize = 1;
-/// The most bytes of filters in memory, newest runs first: as much as 67 million keys need. An absent key in an older run costs the read of a block.
+/// The most bytes of filters in memory, newest runs first: as much as 66 million keys need. An absent key in an older run costs the read of a block.
 const MAX_FILTER_BYTES: u64 = 192 * 1024 * 1024;
 
 /// A key and what it points to. Runs are in the order of these: by key, then by pointer.
