@@ -4,8 +4,10 @@
 
 use std::{fs, path::Path};
 
+use folio::book::records::Kind;
 use folio::store::{
     Batch, Engine, EngineKind, Space, SpaceId, StoreError,
+    fjall::FjallBounds,
     folder::{Contents, Folder},
     memory::MemoryEngine,
     open,
@@ -206,4 +208,10 @@ fn a_space_dropped_in_memory_is_gone_with_all_before_it_synced() {
     let left = engine.crash(0);
     assert_eq!(left.spaces(), vec![rows()]);
     assert_eq!(get(&left, b"a"), Some(b"1".to_vec()));
+}
+
+#[test]
+fn fjall_knows_the_spaces_of_runs_by_the_names_that_the_book_gives_them() {
+    let runs = [Kind::Ids, Kind::Postings, Kind::References].map(Kind::name);
+    assert_eq!(FjallBounds::default().uncompressed, runs);
 }

@@ -9,6 +9,7 @@
 mod append_stream;
 mod codec;
 mod commits;
+mod config;
 mod gathering;
 mod home;
 pub mod identity;
@@ -36,8 +37,9 @@ use bytes::Bytes;
 use openraft::BasicNode;
 use serde::{Deserialize, Serialize};
 
+pub use config::{Founding, NodeConfig};
 pub use log::LogOpenError;
-pub use node::{Founding, Node, NodeConfig, NodeError, NodeStatus, Role};
+pub use node::{Node, NodeError, NodeStatus, Role};
 pub use peers::Connector;
 pub use proposer::{Bounds as ProposerBounds, Clock, SubmitError};
 pub use read_index::LeaderPoint;

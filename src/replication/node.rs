@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,20 +9,20 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use ledger::{Answer, Command, EntryWriter, LogTime};
-use openraft::{BasicNode, Config, SnapshotPolicy};
+use openraft::BasicNode;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
 use super::commits::Commits;
+use super::config::NodeConfig;
 use super::home::Home;
-use super::identity::{Identity, IdentityError, Member};
-use super::leader_sync::Beside;
+use super::identity::{Identity, Member};
 use super::leadership::Leadership;
 use super::log::{BookPoint, LogOpenError, LogStore};
 use super::network::Network;
-use super::peers::{Connector, MAX_MESSAGE_BYTES, Peers};
-use super::proposer::{Bounds, Clock, Proposer, SubmitError};
+use super::peers::{MAX_MESSAGE_BYTES, Peers};
+use super::proposer::{Clock, Proposer, SubmitError};
 use super::read::{ReadPoint, Reads, Rounds, is_due, wait_applied};
 use super::read_index::{LeaderPoint, ReadIndexes};
 use super::relay::{Behind, Relayed, Relays};
@@ -36,69 +35,11 @@ use crate::book::view::BookView;
 use crate::book::{Book, BookError};
 use crate::proto::internal as wire;
 use crate::proto::internal::raft_service_server::RaftServiceServer;
-use crate::store::Engine;
 
 /// How long a forwarded call may take where the caller gave no deadline.
 const DEFAULT_FORWARD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the leader looks for deadlines that passed while idle.
 const IDLE_TICK: Duration = Duration::from_millis(50);
-/// Entries kept behind a snapshot for followers that are a little behind.
-const KEPT_ENTRIES: u64 = 4_096;
-
-/// What a replica is made of.
-pub struct NodeConfig {
-    /// Whose data it is.
-    pub identity: Identity,
-    /// The engine of the log.
-    pub log_engine: Arc<dyn Engine>,
-    /// The book.
-    pub book: Arc<Book>,
-    /// Where jobs run.
-    pub threads: Threads,
-    /// How peers are reached.
-    pub connector: Connector,
-    /// The clock that stamps proposals: nanoseconds since 1970.
-    pub clock: Clock,
-    /// Called when the replica must stop, with the reason.
-    pub on_fatal: Arc<dyn Fn(String) + Send + Sync>,
-    /// The proposer's bounds.
-    pub bounds: Bounds,
-    /// Between heartbeats, in milliseconds.
-    pub heartbeat_ms: u64,
-    /// The least and greatest election time-out, in milliseconds.
-    pub election_ms: (u64, u64),
-    /// After how many entries a snapshot is taken and the log is purged.
-    pub snapshot_entries: u64,
-    /// How many bytes the log may hold before it is purged to half of that.
-    pub log_bytes: u64,
-}
-
-/// The act of founding.
-#[derive(Debug, Clone)]
-pub struct Founding {
-    /// The data folder.
-    pub folder: PathBuf,
-    /// The cluster's name.
-    pub cluster_id: String,
-    /// This replica's number.
-    pub replica_id: u64,
-    /// The engine.
-    pub engine: String,
-    /// All members, this replica included.
-    pub members: Vec<Member>,
-}
-
-impl Founding {
-    /// Writes this replica's identity.
-    ///
-    /// # Errors
-    /// As [`Identity::found`].
-    pub fn found(self) -> Result<Identity, IdentityError> {
-        let identity = Identity::new(self.cluster_id, self.replica_id, self.engine, self.members);
-        identity.found(&self.folder)?;
-        Ok(identity)
-    }
-}
 
 /// Why a replica does not start.
 #[derive(Debug, thiserror::Error)]
@@ -170,46 +111,18 @@ pub struct Node {
     stale_reads: bool,
 }
 
-fn raft_config(config: &NodeConfig) -> Result<Arc<Config>, NodeError> {
-    let raft = Config {
-        cluster_name: config.identity.cluster_id.clone(),
-        heartbeat_interval: config.heartbeat_ms,
-        election_timeout_min: config.election_ms.0,
-        election_timeout_max: config.election_ms.1,
-        install_snapshot_timeout: 120_000,
-        max_payload_entries: 256,
-        // A follower that is behind is served from the log while the log has what it needs.
-        replication_lag_threshold: u64::MAX,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_entries),
-        max_in_snapshot_log_to_keep: KEPT_ENTRIES.min(config.snapshot_entries),
-        purge_batch_size: 256.min(config.snapshot_entries),
-        ..Config::default()
-    };
-    raft.validate().map(Arc::new).map_err(|error| NodeError::Raft(error.to_string()))
-}
-
-fn leader_sync(config: &NodeConfig) -> Result<Beside, NodeError> {
-    Ok(Beside {
-        own_id: config.identity.replica_id,
-        has_followers: !config.identity.is_alone(),
-        threads: config.threads,
-        worker: Worker::start(config.threads, "folio-log", Slice::Short)?,
-        on_fatal: Arc::clone(&config.on_fatal),
-    })
-}
-
 impl Node {
     /// Starts a replica on its own data.
     ///
     /// # Errors
     /// [`NodeError`]: the data cannot be used, or replication does not start.
     pub async fn start(config: NodeConfig) -> Result<Arc<Node>, NodeError> {
-        let raft_config = raft_config(&config)?;
+        let raft_config = config.raft()?;
         let meta = config.book.meta();
         let point = BookPoint { applied_index: meta.index, installed_index: meta.installed_index };
         let (applied_sender, applied) = watch::channel(meta.index);
         let home = Home::start(config.threads)?;
-        let beside = leader_sync(&config)?;
+        let beside = config.leader_sync()?;
         let log = LogStore::open(Arc::clone(&config.log_engine), Worker::inline(), point, applied.clone(), beside)?;
         let machine = StateMachine {
             own_id: config.identity.replica_id,

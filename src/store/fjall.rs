@@ -223,7 +223,7 @@ struct Touched<'b> {
 }
 
 /// The place of a space among those touched. Writes come in runs over few spaces: a short list beats a map.
-fn touch<'t, 'b>(touched: &'t mut Vec<Touched<'b>>, space: Space) -> &'t mut Touched<'b> {
+fn place_of<'t, 'b>(touched: &'t mut Vec<Touched<'b>>, space: Space) -> &'t mut Touched<'b> {
     let place = match touched.iter().rposition(|touched| touched.space == space) {
         Some(place) => place,
         None => {
@@ -442,12 +442,12 @@ impl Engine for FjallEngine {
             match operation {
                 BatchOperation::Put { space, key, sealed } => {
                     writes.insert(table.get(space)?, key, sealed);
-                    let put = &mut touch(&mut touched, space).put;
+                    let put = &mut place_of(&mut touched, space).put;
                     *put = key.max(put);
                 }
                 BatchOperation::Delete { space, key } => {
                     writes.remove(table.get(space)?, key);
-                    let deleted = &mut touch(&mut touched, space).deleted;
+                    let deleted = &mut place_of(&mut touched, space).deleted;
                     *deleted = key.max(deleted);
                 }
             }
