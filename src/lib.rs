@@ -10,3 +10,4 @@ pub mod replication;
 pub mod seeded;
 pub mod server;
 pub mod store;
+mod tcp;

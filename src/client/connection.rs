@@ -14,6 +14,7 @@ use super::failure::{Failure, FailureKind, is_retryable, may_have_been_proposed}
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::cluster_service_client::ClusterServiceClient;
 use crate::proto::v1::ledger_service_client::LedgerServiceClient;
+use crate::tcp;
 
 /// Between two attempts at first; doubled up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -82,7 +83,7 @@ impl Client {
             let endpoint = endpoint.map_err(|error| malformed(&error.to_string()))?;
             let direct = Direct::new(address, CONNECT_TIMEOUT);
             directs.push(direct.ok_or_else(|| malformed("its host is not a name or an address"))?);
-            let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect_lazy();
+            let channel = tcp::channel(&endpoint.connect_timeout(CONNECT_TIMEOUT));
             endpoints.push((address.clone(), channel));
         }
         Ok(Client { directs, ..Client::over(endpoints, config.timeout)? })

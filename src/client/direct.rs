@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use h2::client::SendRequest;
-use tokio::net::TcpStream;
 use tonic::codegen::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TE};
 use tonic::codegen::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use tonic::codegen::http::{HeaderMap, Method, Request, StatusCode, Version};
 use tonic::{Code, Status};
+
+use crate::tcp;
 
 /// Between a message's frame and its bytes: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -112,9 +113,8 @@ impl Direct {
         if let Some(current) = self.current() {
             return Ok(current);
         }
-        let connected = tokio::time::timeout(self.connect_timeout, TcpStream::connect(&self.address)).await;
+        let connected = tokio::time::timeout(self.connect_timeout, tcp::connect(&self.address)).await;
         let stream = connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(no_connection)?;
-        stream.set_nodelay(true).map_err(no_connection)?;
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(WINDOW_BYTES).initial_connection_window_size(2 * WINDOW_BYTES);
         builder.max_frame_size(FRAME_BYTES).max_send_buffer_size(SEND_BUFFER_BYTES).enable_push(false);

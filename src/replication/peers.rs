@@ -12,6 +12,7 @@ use super::append_stream::AppendStream;
 use super::identity::Identity;
 use crate::proto::internal as wire;
 use crate::proto::internal::raft_service_client::RaftServiceClient;
+use crate::tcp;
 
 /// The largest message between replicas: an append of up to [`super::network::MAX_APPEND_BYTES`] and one entry more.
 pub(super) const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
@@ -38,7 +39,7 @@ impl std::fmt::Debug for Connector {
 impl Connector {
     /// Real TCP.
     pub fn tcp() -> Connector {
-        Connector::new(|address| Some(Connector::endpoint(address)?.connect_lazy()))
+        Connector::new(|address| Some(tcp::channel(&Connector::endpoint(address)?)))
     }
 
     /// What every connection to a peer has, whatever carries it; `None` for an address that is none.
@@ -50,7 +51,6 @@ impl Connector {
         Some(
             endpoint
                 .connect_timeout(CONNECT_TIMEOUT)
-                .tcp_nodelay(true)
                 .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
                 .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
                 .keep_alive_while_idle(true),

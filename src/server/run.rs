@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -27,6 +27,7 @@ use crate::replication::{
 };
 use crate::store::folder::{FORMAT_FILE, is_in_use};
 use crate::store::{self, Engine, StoreError};
+use crate::tcp;
 
 /// Why a replica does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -216,15 +217,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
     tracing::info!(replica = own.replica_id, clients = %own.client_address, peers = %own.peer_address, "serving");
     // A replica that is alone waits for the disk where replication lives, and connections that are served there would wait too.
     let seats = if is_alone { 0 } else { SEATS };
-    let (seated, others) = seat(incoming(clients), seats);
-    let result = serve_on(&node, seated, others, incoming(peers), stop).await;
+    let (seated, others) = seat(tcp::accept(clients), seats);
+    let result = serve_on(&node, seated, others, tcp::accept(peers), stop).await;
     node.stop().await;
     result
-}
-
-/// Connections that send what they have at once: an answer in several frames would otherwise wait 40 ms for the other side's delayed acknowledgement.
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
 /// A replica that finds itself wrong serves nothing more, not even an answer that is on its way.

@@ -81,6 +81,8 @@ impl FjallBounds {
     }
 }
 
+/// About the size of a table. Who reads or writes a space waits while the engine installs what it merged, and deletes what that replaces; with larger tables it merges, syncs and deletes more at a time.
+const TABLE_BYTES: u64 = 16 << 20;
 /// How many tables of a space are written out before they are merged with what is there. With fewer, what is there is written anew more often.
 const NEW_TABLES: u8 = 8;
 
@@ -347,11 +349,12 @@ fn open_database(folder: &Folder, bounds: &FjallBounds) -> Result<Database, Stor
 fn options(bounds: &FjallBounds, name: &str) -> KeyspaceCreateOptions {
     let old = if bounds.uncompressed.contains(&name) { CompressionType::None } else { CompressionType::Lz4 };
     let bloom = |bits| FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(bits));
+    let compaction = Leveled::default().with_l0_threshold(NEW_TABLES).with_table_target_size(TABLE_BYTES);
     KeyspaceCreateOptions::default()
         .max_memtable_size(bounds.memtable_bytes)
         .with_kv_separation(None)
         .filter_policy(FilterPolicy::new([bloom(10.0)]))
-        .compaction_strategy(Arc::new(Leveled::default().with_l0_threshold(NEW_TABLES)))
+        .compaction_strategy(Arc::new(compaction))
         // Pinned index and filter blocks lie outside the cache and grow with history: pin the newest
         // level alone, and cut those of the deep levels into pieces that the cache can hold.
         .index_block_pinning_policy(PinningPolicy::new([true, false]))
