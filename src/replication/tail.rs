@@ -8,7 +8,7 @@ use super::Entry;
 use super::codec::entry_bytes;
 
 /// The most bytes kept.
-pub(super) const MAX_TAIL_BYTES: usize = 24 * 1024 * 1024;
+pub(super) const MAX_TAIL_BYTES: usize = 12 * 1024 * 1024;
 
 /// Consecutive entries up to the log's end.
 #[derive(Debug, Default)]

@@ -56,7 +56,7 @@ impl Default for FjallBounds {
     fn default() -> Self {
         Self {
             cache_bytes: 32 << 20,
-            memtable_bytes: 12 << 20,
+            memtable_bytes: 10 << 20,
             journal_bytes: 128 << 20,
             // Of two, fjall keeps one free for flushing: as long as the other compacts, it hands the next compaction round and round, at the cost of a core.
             worker_threads: 1,
@@ -72,7 +72,7 @@ impl FjallBounds {
     pub fn for_log() -> Self {
         Self {
             cache_bytes: 4 << 20,
-            memtable_bytes: 12 << 20,
+            memtable_bytes: 10 << 20,
             journal_bytes: 128 << 20,
             worker_threads: 1,
             open_files: 64,
