@@ -17,6 +17,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".folio.internal").compile_fds(descriptors)?;
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    let configured = tonic_prost_build::configure().bytes(".folio.internal");
+    configured.codec_path("crate::proto::strict_codec::StrictCodec").compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

@@ -7,11 +7,9 @@
 use std::io;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt as _;
 use tower::util::MapResponse;
@@ -43,9 +41,14 @@ fn connector(timeout: Option<Duration>) -> Connecting {
     })
 }
 
-/// The connections that a listener accepts.
-pub(crate) fn accept(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
-    TcpListenerStream::new(listener).map(|accepted| accepted.inspect(set_up))
+/// Waits for the next connection to a listener.
+///
+/// # Errors
+/// What the system said.
+pub(crate) async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    set_up(&stream);
+    Ok(stream)
 }
 
 /// A connection that takes none of this works all the same, or is broken and says so when it is used.
@@ -82,7 +85,6 @@ mod tests {
     async fn ends(address: &str, is_channel: bool) -> [TcpStream; 2] {
         let listener = TcpListener::bind((address, 0)).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let mut accepted = Box::pin(accept(listener));
         let made = async {
             if !is_channel {
                 return connect(&address).await.unwrap();
@@ -90,8 +92,8 @@ mod tests {
             let address = format!("http://{address}").parse().unwrap();
             connector(Some(Duration::from_secs(5))).oneshot(address).await.unwrap().into_inner()
         };
-        let (made, accepted) = tokio::join!(made, accepted.next());
-        [made, accepted.unwrap().unwrap()]
+        let (made, accepted) = tokio::join!(made, accept(&listener));
+        [made, accepted.unwrap()]
     }
 
     #[tokio::test]

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use ledger::account::{available_balance, posted_balance};
 use ledger::journal::JournalSequence;
 use ledger::{AccountName, Asset, LogTime, TransactionState};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::journal_stream::{self, Records};
 use super::relay::Source;
 use super::{Api, convert, errors, reads, render};
 use crate::api::pages::Token;
@@ -356,14 +355,14 @@ impl AuditService for Api {
         }))
     }
 
-    type StreamJournalStream = ReceiverStream<Result<v1::StreamJournalResponse, Status>>;
+    type StreamJournalStream = Records;
 
     async fn stream_journal(&self, request: Request<v1::StreamJournalRequest>) -> Reply<Self::StreamJournalStream> {
         let admitted = self.admission.admit()?;
         let deadline = self.limits.deadline(request.metadata());
         let message = request.into_inner();
         let mut view = self.view(message.read.as_ref(), deadline).await?;
-        let (sender, receiver) = mpsc::channel(4);
+        let (giver, records) = journal_stream::open(self)?;
         let api = self.clone();
         tokio::spawn(async move {
             let _admitted = admitted;
@@ -379,7 +378,7 @@ impl AuditService for Api {
                         read_point: Some(render::read_point(&view)),
                         records,
                     });
-                    if sender.send(response).await.is_err() || failed {
+                    if !giver.give(response).await || failed {
                         return;
                     }
                     left -= end + 1 - next;
@@ -390,7 +389,7 @@ impl AuditService for Api {
                 }
                 let changed = tokio::select! {
                     changed = applied.changed() => changed,
-                    () = sender.closed() => return,
+                    () = giver.closed() => return,
                 };
                 if changed.is_err() {
                     return;
@@ -398,7 +397,7 @@ impl AuditService for Api {
                 view = Arc::new(api.node.stale_view());
             }
         });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(records))
     }
 }
 

@@ -20,6 +20,7 @@ use super::convert::{self, PostingFields, TransferFields};
 use super::errors;
 use super::ledger_service::check_size;
 use crate::book::directory::Directory;
+use crate::proto::strict_codec::malformed;
 use crate::proto::v1;
 
 /// Commands whose names are looked up together.
@@ -47,7 +48,7 @@ pub(super) enum Batch {
 
 /// What a batch asks for, by the generated types; decides every refusal.
 fn read_messages(names: &Directory, bytes: &[u8]) -> Result<Batch, Status> {
-    let message = v1::ExecuteBatchRequest::decode(bytes).map_err(|error| Status::internal(error.to_string()))?;
+    let message = v1::ExecuteBatchRequest::decode(bytes).map_err(|error| malformed(&error))?;
     check_size(&message)?;
     let commands = batch_commands(names, message.commands)?;
     let checked = convert::check_scales(names, &commands);

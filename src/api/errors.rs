@@ -407,6 +407,35 @@ pub fn storage(error: &dyn std::fmt::Display) -> Status {
     status(Explained::new(Reason::StorageFailed, error.to_string(), []), None)
 }
 
+/// Overload that was found before anything of the call was proposed.
+fn overloaded(message: &str) -> Status {
+    let explained = Explained::new(Reason::Overloaded, message.to_owned(), []);
+    status(explained, Some(Duration::from_millis(100)))
+}
+
+/// The calls of all callers have sent too much that is not whole, and this one went on.
+pub fn too_much_received() -> Status {
+    overloaded("too much is being received that is not whole; nothing of this message was proposed")
+}
+
+/// The callers of other calls do not take their answers.
+pub fn too_much_unsent() -> Status {
+    overloaded("too many answers wait for their callers to take them; nothing was proposed")
+}
+
+/// No more streams are opened.
+pub(super) fn too_many_streams() -> Status {
+    overloaded("too many streams are open; nothing was proposed")
+}
+
+/// A message did not come in time.
+pub fn not_received_in_time(bytes: usize, within: Duration) -> Status {
+    let message = format!(
+        "the request was not received as a whole within {within:?}: {bytes} bytes of it came; it was not proposed"
+    );
+    status(Explained::new(Reason::DeadlineExceeded, message, [("bytes", bytes.to_string())]), None)
+}
+
 /// Why there is no answer; `leader` is the present leader's number and address.
 pub fn submit(error: &SubmitError, leader: Option<(u64, &str)>) -> Status {
     let leader_values = |leader: Option<(u64, &str)>| match leader {

@@ -5,12 +5,11 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use ledger::{Answer, Command, RequestBody};
 use prost::Message as _;
-use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::batch::{self, Batch, Half, Halves};
+use super::command_stream::Answers;
 use super::relay::Source;
 use super::{Api, answers, convert, errors, reads, render, written};
 use crate::api::pages::Token;
@@ -26,7 +25,7 @@ type Reply<T> = Result<Response<T>, Status>;
 
 impl Api {
     /// A command that a single call asks for, checked.
-    fn parse(&self, operation: Message) -> Result<Command, Status> {
+    pub(super) fn parse(&self, operation: Message) -> Result<Command, Status> {
         let directory = self.node.book().directory();
         let names = directory.read().unwrap_or_else(PoisonError::into_inner);
         let command = convert::command(&names, operation)?;
@@ -114,7 +113,7 @@ impl Api {
     }
 
     /// Decides commands that were checked.
-    async fn decide(&self, commands: Vec<Command>, deadline: Instant) -> Result<Vec<Answer>, Status> {
+    pub(super) async fn decide(&self, commands: Vec<Command>, deadline: Instant) -> Result<Vec<Answer>, Status> {
         self.node.submit(commands, deadline).await.map_err(|error| self.submit_status(&error))
     }
 
@@ -289,41 +288,13 @@ impl LedgerService for Api {
         v1::ExecuteBatchResponse::decode(reply).map(Response::new).map_err(|error| errors::storage(&error))
     }
 
-    type StreamCommandsStream = ReceiverStream<Result<v1::StreamCommandsResponse, Status>>;
+    type StreamCommandsStream = Answers;
 
     async fn stream_commands(
         &self,
         request: Request<Streaming<v1::StreamCommandsRequest>>,
     ) -> Reply<Self::StreamCommandsStream> {
-        let admitted = self.admission.admit()?;
-        let (sender, receiver) = mpsc::channel(self.limits.stream_in_flight);
-        let api = self.clone();
-        let mut commands = request.into_inner();
-        tokio::spawn(async move {
-            let _admitted = admitted;
-            let in_flight = Arc::new(Semaphore::new(api.limits.stream_in_flight));
-            loop {
-                // Not reading on is what bounds a stream: the caller's window fills up.
-                let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
-                let message = match commands.message().await {
-                    Ok(Some(message)) => message,
-                    Ok(None) => return,
-                    Err(status) => {
-                        // The caller is gone or broke the protocol; it may still read this.
-                        let _ = sender.send(Err(status)).await;
-                        return;
-                    }
-                };
-                let (api, sender) = (api.clone(), sender.clone());
-                tokio::spawn(async move {
-                    let reply = api.streamed(message).await;
-                    drop(permit);
-                    // Whoever asked may have gone; the command was decided all the same.
-                    let _ = sender.send(reply).await;
-                });
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        self.commands(request.into_inner()).map(Response::new)
     }
 
     async fn get_request_outcome(
@@ -374,41 +345,4 @@ fn first_answer(view: &BookView, id: RequestId) -> Result<Option<(Answer, String
         }
     };
     Ok(Some((Answer { point: record.point, sequence, replay_of, state: None, outcome }, operation)))
-}
-
-impl Api {
-    /// One command of a stream. A malformed one, or one without an answer, is answered in its place; the stream goes on.
-    async fn streamed(&self, message: v1::StreamCommandsRequest) -> Result<v1::StreamCommandsResponse, Status> {
-        let tag = message.tag;
-        let decided = async {
-            check_size(&message)?;
-            let operation = message
-                .command
-                .and_then(|command| command.operation)
-                .ok_or_else(|| errors::invalid("command", "is empty"))?;
-            let deadline = Instant::now() + self.limits.default_timeout;
-            let command = self.parse(operation)?;
-            let answers = self.decide(vec![command], deadline).await?;
-            answers.first().map(answers::command_result).ok_or_else(|| errors::storage(&"the command has no answer"))
-        };
-        let result = match decided.await {
-            Ok(result) => result,
-            Err(status) => v1::CommandResult { refusal: Some(undecided(&status)), ..v1::CommandResult::default() },
-        };
-        Ok(v1::StreamCommandsResponse { tag, result: Some(result) })
-    }
-}
-
-/// A status in a stream's result; it has no decision, because nothing was decided.
-fn undecided(status: &Status) -> v1::Refusal {
-    use tonic_types::StatusExt as _;
-    let details = status.get_error_details();
-    let info = details.error_info();
-    v1::Refusal {
-        reason: info.map(|info| info.reason.clone()).unwrap_or_default(),
-        code: status.code() as i32,
-        message: status.message().to_owned(),
-        remedy: details.localized_message().map(|message| message.message.clone()).unwrap_or_default(),
-        metadata: info.map(|info| info.metadata.clone()).unwrap_or_default(),
-    }
 }

@@ -20,8 +20,16 @@ pub struct Limits {
     pub response_bytes: usize,
     /// Calls being answered at once; more are refused as overload.
     pub calls_in_flight: usize,
-    /// Commands of one stream being decided at once.
+    /// Commands of one stream that are being decided, or whose answers were not taken yet.
     pub stream_in_flight: usize,
+    /// Streams open at once; more are refused as overload.
+    pub streams: usize,
+    /// What the commands of all streams may take, beyond a little that each stream has to itself, until their answers are taken.
+    pub streamed_bytes: u32,
+    /// Bytes that were received of messages that are not whole, or that nobody has read yet; a call that brings more is refused as overload.
+    pub receiving_bytes: usize,
+    /// Bytes of answers that callers do not take; while there are more, calls are refused as overload.
+    pub unsent_bytes: usize,
     /// The deadline of a call that names none.
     pub default_timeout: Duration,
     /// The longest deadline.
@@ -35,6 +43,10 @@ impl Default for Limits {
             response_bytes: 16 * 1024 * 1024,
             calls_in_flight: 16_384,
             stream_in_flight: 1_024,
+            streams: 1_024,
+            streamed_bytes: 64 * 1024 * 1024,
+            receiving_bytes: 128 * 1024 * 1024,
+            unsent_bytes: 128 * 1024 * 1024,
             default_timeout: Duration::from_secs(10),
             max_timeout: Duration::from_secs(60),
         }

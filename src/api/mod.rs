@@ -7,8 +7,11 @@ mod batch;
 #[doc(hidden)]
 pub mod bench;
 mod cluster_service;
+mod command_stream;
 mod convert;
 pub mod errors;
+mod held;
+mod journal_stream;
 mod ledger_batches;
 mod ledger_service;
 mod limits;
@@ -20,6 +23,7 @@ mod written;
 
 use std::sync::Arc;
 
+pub use held::Held;
 pub use ledger_batches::Ledger;
 pub use limits::Limits;
 
@@ -28,6 +32,7 @@ use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::cluster_service_server::ClusterServiceServer;
 use crate::proto::v1::ledger_service_server::LedgerServiceServer;
 use crate::replication::{LeaderPoint, Node};
+use command_stream::StreamRoom;
 use limits::Admission;
 use pages::Pages;
 
@@ -46,6 +51,9 @@ pub struct Api {
     limits: Limits,
     admission: Admission,
     pages: Arc<Pages>,
+    stream_room: StreamRoom,
+    /// Answers that their callers did not take yet.
+    unsent: Arc<Held>,
     /// Of a question that a follower relayed: what its answer must show. Such a question is not relayed on.
     relayed_point: Option<LeaderPoint>,
 }
@@ -58,8 +66,15 @@ impl Api {
             limits,
             admission: Admission::new(limits.calls_in_flight),
             pages: Arc::default(),
+            stream_room: StreamRoom::new(limits.streams, limits.streamed_bytes),
+            unsent: Held::new(limits.unsent_bytes),
             relayed_point: None,
         }
+    }
+
+    /// The bytes of answers that their callers did not take yet, which whoever serves the services counts as well.
+    pub fn unsent(&self) -> &Arc<Held> {
+        &self.unsent
     }
 
     /// The ledger service.

@@ -102,9 +102,14 @@ impl Api {
         let point = (view.index(), view.time());
         let view = Arc::clone(view);
         let admitted = self.admission.admit()?;
+        let unsent = Arc::clone(&self.unsent);
         let answer = self.node.threads().run_blocking(move || {
             // Held until the question has ended, even if its caller has gone.
             let _admitted = admitted;
+            // Its answer would be one more that waits for its caller.
+            if unsent.is_full() {
+                return Err(errors::too_much_unsent().into());
+            }
             question(&view)
         });
         match answer.await {

@@ -41,6 +41,7 @@ pub use config::{Founding, NodeConfig};
 pub use log::LogOpenError;
 pub use node::{Node, NodeError, NodeStatus, Role};
 pub use peers::Connector;
+pub(crate) use peers::MAX_MESSAGE_BYTES as MAX_PEER_MESSAGE_BYTES;
 pub use proposer::{Bounds as ProposerBounds, Clock, SubmitError};
 pub use read_index::LeaderPoint;
 pub use relay::{Behind, Question, Relayed};
@@ -94,8 +95,15 @@ type StoredMembership = openraft::StoredMembership<u64, BasicNode>;
 
 /// The time that a call still has, from its `grpc-timeout` header; `None` without one.
 pub fn deadline_in(metadata: &tonic::metadata::MetadataMap) -> Option<std::time::Duration> {
+    timeout_of(metadata.get(TIMEOUT_HEADER)?.to_str().ok()?)
+}
+
+/// The header in which a caller says how long it waits.
+pub(crate) const TIMEOUT_HEADER: &str = "grpc-timeout";
+
+/// What such a header says; `None` if that is no time.
+pub(crate) fn timeout_of(text: &str) -> Option<std::time::Duration> {
     use std::time::Duration;
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 {
         return None;

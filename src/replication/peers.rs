@@ -15,7 +15,7 @@ use crate::proto::internal::raft_service_client::RaftServiceClient;
 use crate::tcp;
 
 /// The largest message between replicas: an append of up to [`super::network::MAX_APPEND_BYTES`] and one entry more.
-pub(super) const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often a peer is asked whether it is still there, and how long it may take to say so.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,6 +1,9 @@
 //! The server: configuration, assembly of a replica, listening, stopping.
 
 pub mod config;
+mod descriptors;
+mod door;
+pub mod http2;
 mod run;
 mod seats;
 

@@ -12,22 +12,23 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::service::Routes;
-use tonic::transport::Server;
-use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::config::Config;
+use super::http2::{self, Server};
 use super::seats::seat;
-use crate::api::{Api, Limits};
+use super::{descriptors, door};
+use crate::api::{Api, Held, Limits};
 use crate::book::{Book, BookError};
+use crate::proto;
 use crate::replication::identity::{Identity, IdentityError, Member};
 use crate::replication::{
-    Clock, Connector, Founding, Node, NodeConfig, NodeError, ProposerBounds, Role, Slice, Threads,
+    Clock, Connector, Founding, MAX_PEER_MESSAGE_BYTES, Node, NodeConfig, NodeError, ProposerBounds, Role, Slice,
+    Threads,
 };
 use crate::store::folder::{FORMAT_FILE, is_in_use};
 use crate::store::{self, Engine, StoreError};
-use crate::tcp;
 
 /// Why a replica does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -62,16 +63,11 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Serving ended.
-    #[error("serving ended: {0}")]
-    Transport(#[from] tonic::transport::Error),
     /// A service could not be made.
     #[error("{0}")]
     Service(String),
 }
 
-/// HTTP/2 streams of one connection at once.
-const MAX_STREAMS: u32 = 4_096;
 /// HTTP/2 streams at once of a connection that is served where replication lives: so few that heartbeats wait no more than some tens of milliseconds, even if all of them have a call at the
 /// same moment, and more than it takes to keep that thread busy.
 const SEATED_STREAMS: u32 = 1_024;
@@ -86,6 +82,13 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// How many connections of clients are served where replication lives, among other replicas. One would do for the least latency, a few more for services that put many calls on each of a few
 /// connections; with 64 connections of one call each, any number up to 32 was as good as none.
 const SEATS: usize = 4;
+/// The methods of reflection, of both versions that clients know.
+const REFLECTION: [&str; 2] = [
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+/// What peers may have sent that is not whole, or leave waiting of what is sent to them: some of their longest messages.
+const PEER_BYTES: usize = 256 * 1024 * 1024;
 const ROLE_CHECK: Duration = Duration::from_millis(50);
 
 fn now_ns() -> u64 {
@@ -189,6 +192,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
         .find(|member| member.replica_id == config.replica_id)
         .cloned()
         .ok_or_else(|| ServeError::Service("this replica is not among its own members".to_owned()))?;
+    let most_clients = descriptors::connections_of_clients();
     // The ports first: a second process on the same ports must not touch the data.
     let (peers, clients) = listen_both(&config, &own).await?;
     // The engines' threads flush and compact.
@@ -217,8 +221,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
     tracing::info!(replica = own.replica_id, clients = %own.client_address, peers = %own.peer_address, "serving");
     // A replica that is alone waits for the disk where replication lives, and connections that are served there would wait too.
     let seats = if is_alone { 0 } else { SEATS };
-    let (seated, others) = seat(tcp::accept(clients), seats);
-    let result = serve_on(&node, seated, others, tcp::accept(peers), stop).await;
+    let (seated, others) = seat(door::accepted(clients, "clients", most_clients), seats);
+    let peers = door::accepted(peers, "peers", descriptors::PEER_CONNECTIONS);
+    let result = serve_on(&node, seated, others, peers, stop).await;
     node.stop().await;
     result
 }
@@ -246,7 +251,7 @@ where
     S: Connection,
     IO: Connection,
     P: Connection,
-    E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    E: std::fmt::Display + Send + 'static,
 {
     let (stopping, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -255,18 +260,16 @@ where
         // Kept open, so that whoever waits sees the value rather than an end.
         stopping.closed().await;
     });
-    let api = Api::new(Arc::clone(node), Limits::default());
-    let peer_service = Server::builder().add_service(node.peer_service(stopped.clone(), api.relayed()));
-    let for_peers = peer_service.serve_with_incoming_shutdown(peers, is_true(stopped.clone()));
+    let limits = Limits::default();
+    let api = Api::new(Arc::clone(node), limits);
+    let for_peers = http2::serve(peer_server(node, &api, stopped.clone()), peers, stopped.clone());
     let for_peers = node.run_at_home(for_peers);
-    let services = services(node, &api)?;
-    let with_streams = |most| Server::builder().max_concurrent_streams(most).add_routes(services.clone());
-    let for_seated = with_streams(SEATED_STREAMS).serve_with_incoming_shutdown(seated, is_true(stopped.clone()));
-    let for_seated = node.run_at_home(for_seated);
-    let for_others = with_streams(MAX_STREAMS).serve_with_incoming_shutdown(others, is_true(stopped.clone()));
-    let for_others = async { for_others.await.map_err(ServeError::from) };
+    let [seats, all_others] = client_servers(&api, &limits, services(node, &api)?);
+    let for_seated = node.run_at_home(http2::serve(seats, seated, stopped.clone()));
+    let for_others = http2::serve(all_others, others, stopped.clone());
+    let for_others = async { Ok::<_, ServeError>(for_others.await) };
     let drained = async move {
-        is_true(stopped).await;
+        http2::is_true(stopped).await;
         tokio::time::sleep(DRAIN).await;
     };
     let result = tokio::select! {
@@ -278,35 +281,53 @@ where
 }
 
 /// A connection that somebody made.
-pub trait Connection: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static {}
+pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
-impl<IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static> Connection for IO {}
-
-/// Resolves once the value is true, or its sender gone.
-async fn is_true(mut value: watch::Receiver<bool>) {
-    // An error means that the sender is gone.
-    let _ = value.wait_for(|value| *value).await;
-}
+impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection for IO {}
 
 /// How serving where replication lives ended.
-async fn at_home(
-    serving: impl Future<Output = std::io::Result<Result<(), tonic::transport::Error>>>,
-) -> Result<(), ServeError> {
-    Ok(serving.await.map_err(|error| ServeError::Service(error.to_string()))??)
+async fn at_home(serving: impl Future<Output = std::io::Result<()>>) -> Result<(), ServeError> {
+    serving.await.map_err(|error| ServeError::Service(error.to_string()))
+}
+
+/// The server of the connections of peers. What they leave waiting is bounded apart from what clients do.
+fn peer_server(node: &Arc<Node>, api: &Api, stopped: watch::Receiver<bool>) -> Arc<Server> {
+    let services = Routes::new(node.peer_service(stopped, api.relayed()));
+    let bounds = http2::Bounds::of_peers(MAX_PEER_MESSAGE_BYTES);
+    let (receiving, unsent) = (Held::new(PEER_BYTES), Held::new(PEER_BYTES));
+    Server::new(services, bounds, proto::streaming_methods(), &receiving, &unsent)
+}
+
+/// The servers of the connections of clients: of those that have seats, and of all others.
+fn client_servers(api: &Api, limits: &Limits, services: Routes) -> [Arc<Server>; 2] {
+    let receiving = Held::new(limits.receiving_bytes);
+    let mut streaming = proto::streaming_methods();
+    streaming.extend(REFLECTION.map(str::to_owned));
+    let most_streams = [SEATED_STREAMS, http2::Bounds::of_clients().streams];
+    most_streams.map(|streams| {
+        let bounds = http2::Bounds { streams, ..http2::Bounds::of_clients() };
+        Server::new(services.clone(), bounds, streaming.clone(), &receiving, api.unsent())
+    })
+}
+
+/// Tells clients what all services look like.
+fn described() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
 /// All services for clients.
 fn services(node: &Arc<Node>, api: &Api) -> Result<Routes, ServeError> {
     let (reporter, health) = tonic_health::server::health_reporter();
     tokio::spawn(report_role(Arc::clone(node), reporter));
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|error| ServeError::Service(format!("reflection: {error}")))?;
+    // Many clients know nothing but the older version.
+    let (reflection, older) = (described().build_v1(), described().build_v1alpha());
+    let failed = |error| ServeError::Service(format!("reflection: {error}"));
     Ok(Routes::new(health)
-        .add_service(reflection)
+        .add_service(reflection.map_err(failed)?)
+        .add_service(older.map_err(failed)?)
         .add_service(api.ledger())
         .add_service(api.audit())
         .add_service(api.cluster()))

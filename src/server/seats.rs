@@ -4,91 +4,49 @@
 //! connection. But that thread is one: with many connections, each with a call of its own, reading and writing them is most of the work, and is better done beside replication.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures::StreamExt as _;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use super::door::{Guest, Place};
 
 /// A connection that has a seat, until it is closed.
-pub(super) struct Seated {
-    stream: TcpStream,
-    _seat: OwnedSemaphorePermit,
-}
+pub(super) type Seated = Guest<(Place, OwnedSemaphorePermit)>;
 
 /// Gives a seat to each connection that comes while one is free. The first stream has those with a seat, and must be polled in the runtime that serves them; the second has the others, and
 /// must be polled for either to go on.
 pub(super) fn seat(
-    accepted: impl Stream<Item = io::Result<TcpStream>>,
+    accepted: impl Stream<Item = io::Result<Guest<Place>>>,
     seats: usize,
-) -> (impl Stream<Item = io::Result<Seated>>, impl Stream<Item = io::Result<TcpStream>>) {
+) -> (impl Stream<Item = io::Result<Seated>>, impl Stream<Item = io::Result<Guest<Place>>>) {
     let free = Arc::new(Semaphore::new(seats));
     // Holds no more than there are seats.
     let (sender, receiver) = mpsc::unbounded_channel();
     let others = accepted.filter_map(move |accepted| {
         let seat = Arc::clone(&free).try_acquire_owned();
         let other = match (accepted, seat) {
-            (Ok(stream), Ok(seat)) => match stream.into_std() {
-                Ok(stream) => {
-                    // Nobody receives when nobody is served any more.
-                    let _ = sender.send((stream, seat));
-                    None
+            (Ok(guest), Ok(seat)) => {
+                let (stream, place) = guest.into_parts();
+                match stream.into_std() {
+                    Ok(stream) => {
+                        // Nobody receives when nobody is served any more.
+                        let _ = sender.send((stream, (place, seat)));
+                        None
+                    }
+                    Err(error) => Some(Err(error)),
                 }
-                Err(error) => Some(Err(error)),
-            },
+            }
             (accepted, _) => Some(accepted),
         };
         std::future::ready(other)
     });
-    let seated = UnboundedReceiverStream::new(receiver)
-        .map(|(stream, seat)| Ok(Seated { stream: TcpStream::from_std(stream)?, _seat: seat }));
+    let seated =
+        UnboundedReceiverStream::new(receiver).map(|(stream, held)| Ok(Guest::new(TcpStream::from_std(stream)?, held)));
     (seated, others)
-}
-
-impl Connected for Seated {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Seated {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Seated {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }
 
 #[cfg(test)]
@@ -96,11 +54,11 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
     use std::net::SocketAddr;
+    use std::pin::Pin;
 
-    use tokio::net::TcpListener;
-    use tokio_stream::wrappers::TcpListenerStream;
-
+    use super::super::door;
     use super::*;
+    use tokio::net::TcpListener;
 
     type Accepted<T> = Pin<Box<dyn Stream<Item = io::Result<T>>>>;
 
@@ -108,33 +66,33 @@ mod tests {
     struct Door {
         address: SocketAddr,
         seated: Accepted<Seated>,
-        others: Accepted<TcpStream>,
+        others: Accepted<Guest<Place>>,
     }
 
     /// Where a connection went.
-    enum Place {
+    enum Went {
         Seat(Seated),
-        Other(TcpStream),
+        Other(Guest<Place>),
     }
 
     impl Door {
         async fn open(seats: usize) -> io::Result<Door> {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
-            let (seated, others) = seat(TcpListenerStream::new(listener), seats);
+            let (seated, others) = seat(door::accepted(listener, "tests", 100), seats);
             Ok(Door { address, seated: Box::pin(seated), others: Box::pin(others) })
         }
 
         /// Connects, and tells where that connection went.
-        async fn come(&mut self) -> (TcpStream, Place) {
+        async fn come(&mut self) -> (TcpStream, Went) {
             let client = TcpStream::connect(self.address).await.expect("connects");
             let place = tokio::select! {
-                Some(seated) = self.seated.next() => Place::Seat(seated.expect("seated")),
-                Some(other) = self.others.next() => Place::Other(other.expect("accepted")),
+                Some(seated) = self.seated.next() => Went::Seat(seated.expect("seated")),
+                Some(other) = self.others.next() => Went::Other(other.expect("accepted")),
             };
             let server = match &place {
-                Place::Seat(seated) => seated.stream.peer_addr(),
-                Place::Other(stream) => stream.peer_addr(),
+                Went::Seat(seated) => seated.stream().peer_addr(),
+                Went::Other(other) => other.stream().peer_addr(),
             };
             assert_eq!(server.ok(), client.local_addr().ok(), "another connection");
             (client, place)
@@ -147,7 +105,7 @@ mod tests {
         let mut guests = Vec::new();
         for guest in 0..5 {
             let come = door.come().await;
-            assert_eq!(matches!(come.1, Place::Seat(_)), guest < 2, "guest {guest}");
+            assert_eq!(matches!(come.1, Went::Seat(_)), guest < 2, "guest {guest}");
             guests.push(come);
         }
     }
@@ -155,26 +113,26 @@ mod tests {
     #[tokio::test]
     async fn a_seat_is_free_again_once_its_connection_is_closed() {
         let mut door = Door::open(1).await.expect("listens");
-        let (_first, Place::Seat(seated)) = door.come().await else { panic!("the first has no seat") };
-        let (_second, Place::Other(second)) = door.come().await else { panic!("two have the one seat") };
+        let (_first, Went::Seat(seated)) = door.come().await else { panic!("the first has no seat") };
+        let (_second, Went::Other(second)) = door.come().await else { panic!("two have the one seat") };
         // One of those without a seat frees none.
         drop(second);
-        let (_third, Place::Other(_served)) = door.come().await else { panic!("two have the one seat") };
+        let (_third, Went::Other(_served)) = door.come().await else { panic!("two have the one seat") };
         drop(seated);
-        let (_fourth, Place::Seat(_seated)) = door.come().await else { panic!("the seat is not free") };
+        let (_fourth, Went::Seat(_seated)) = door.come().await else { panic!("the seat is not free") };
     }
 
     #[tokio::test]
     async fn without_seats_all_are_served_elsewhere() {
         let mut door = Door::open(0).await.expect("listens");
-        let (_client, Place::Other(_served)) = door.come().await else { panic!("there is no seat") };
+        let (_client, Went::Other(_served)) = door.come().await else { panic!("there is no seat") };
     }
 
     #[tokio::test]
     async fn bytes_pass_through_a_seat_both_ways() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut door = Door::open(1).await.expect("listens");
-        let (mut client, Place::Seat(mut seated)) = door.come().await else { panic!("the first has no seat") };
+        let (mut client, Went::Seat(mut seated)) = door.come().await else { panic!("the first has no seat") };
         client.write_all(b"a question").await.expect("written");
         let mut question = [0; 10];
         seated.read_exact(&mut question).await.expect("read");

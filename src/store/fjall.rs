@@ -51,6 +51,11 @@ pub struct FjallBounds {
     pub uncompressed: &'static [&'static str],
 }
 
+/// Table files of a book that are held open.
+pub const BOOK_OPEN_FILES: usize = 256;
+/// Table files of a log that are held open.
+pub const LOG_OPEN_FILES: usize = 64;
+
 impl Default for FjallBounds {
     /// Made for three replicas on two cores, each within 400 MiB in all.
     fn default() -> Self {
@@ -60,7 +65,7 @@ impl Default for FjallBounds {
             journal_bytes: 128 << 20,
             // Of two, fjall keeps one free for flushing: as long as the other compacts, it hands the next compaction round and round, at the cost of a core.
             worker_threads: 1,
-            open_files: 256,
+            open_files: BOOK_OPEN_FILES,
             // Sorted ids, hashes and pointers.
             uncompressed: &["ids", "postings", "references"],
         }
@@ -75,7 +80,7 @@ impl FjallBounds {
             memtable_bytes: 10 << 20,
             journal_bytes: 128 << 20,
             worker_threads: 1,
-            open_files: 64,
+            open_files: LOG_OPEN_FILES,
             uncompressed: &[],
         }
     }

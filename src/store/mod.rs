@@ -32,6 +32,10 @@ pub use error::StoreError;
 pub use range::KeyRange;
 pub use spaces::{Space, SpaceId};
 
+/// Descriptors that the engines of a replica may have open at once: the tables that they keep open, and journals, marks,
+/// and what a merge or a flush reads and writes besides.
+pub const MOST_OPEN_FILES: usize = fjall::BOOK_OPEN_FILES + fjall::LOG_OPEN_FILES + 128;
+
 /// Opens the book's engine of the given kind in `folder`, creating both where there is nothing yet.
 ///
 /// The memory engine keeps nothing in the folder and starts empty every time.
