@@ -24,6 +24,17 @@ pub(crate) async fn connect(address: &str) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// How far a server may send ahead on one call of a channel.
+const CALL_WINDOW_BYTES: u32 = 1024 * 1024;
+/// How far it may on all of them. Half of that is what small frames may cost beyond their bytes until they are read;
+/// above it the connection would be ended. It is enough for a whole window of a stream of answers, of 30 bytes each.
+const CHANNEL_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
+/// What every endpoint has, whatever carries the connection to it.
+pub(crate) fn with_windows(endpoint: Endpoint) -> Endpoint {
+    endpoint.initial_stream_window_size(CALL_WINDOW_BYTES).initial_connection_window_size(CHANNEL_WINDOW_BYTES)
+}
+
 /// A channel to an endpoint, which connects when it is first used.
 pub(crate) fn channel(endpoint: &Endpoint) -> Channel {
     endpoint.connect_with_connector_lazy(connector(endpoint.get_connect_timeout()))

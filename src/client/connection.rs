@@ -83,7 +83,7 @@ impl Client {
             let endpoint = endpoint.map_err(|error| malformed(&error.to_string()))?;
             let direct = Direct::new(address, CONNECT_TIMEOUT);
             directs.push(direct.ok_or_else(|| malformed("its host is not a name or an address"))?);
-            let channel = tcp::channel(&endpoint.connect_timeout(CONNECT_TIMEOUT));
+            let channel = tcp::channel(&tcp::with_windows(endpoint).connect_timeout(CONNECT_TIMEOUT));
             endpoints.push((address.clone(), channel));
         }
         Ok(Client { directs, ..Client::over(endpoints, config.timeout)? })

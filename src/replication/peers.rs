@@ -49,7 +49,7 @@ impl Connector {
     pub fn endpoint(address: &str) -> Option<Endpoint> {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
         Some(
-            endpoint
+            tcp::with_windows(endpoint)
                 .connect_timeout(CONNECT_TIMEOUT)
                 .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
                 .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)

@@ -92,10 +92,11 @@ async fn a_request_over_two_mebibytes_is_refused_and_the_connection_serves_on() 
     let status = replica.ledger.clone().transfer(request).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     assert!(status.message().len() < 1_000, "{} bytes", status.message().len());
-    // Beyond what is decoded at all the transport refuses.
+    // Beyond what is decoded at all it is refused by its length alone.
     let request = v1::TransferRequest { request_id: replica.id(), ..long(8 * 1024 * 1024) };
     let status = replica.ledger.clone().transfer(request).await.unwrap_err();
-    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+    assert!(status.message().contains("at most 2097152 are allowed"), "{status:?}");
+    refused(Err::<(), _>(status), Code::InvalidArgument, "INVALID_ARGUMENT");
     replica.top_up("1.00").await;
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use folio::api::{Api, Limits};
+use folio::api::{Api, Held, Limits};
 use folio::book::Book;
 use folio::proto::v1;
 use folio::proto::v1::audit_service_client::AuditServiceClient;
@@ -12,10 +12,12 @@ use folio::proto::v1::cluster_service_client::ClusterServiceClient;
 use folio::proto::v1::ledger_service_client::LedgerServiceClient;
 use folio::replication::identity::{Identity, Member};
 use folio::replication::{Connector, Node, NodeConfig, ProposerBounds, Role, Threads};
+use folio::server::http2::{self, Bounds, Server};
 use folio::store::memory::MemoryEngine;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::service::Routes;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -29,15 +31,13 @@ pub struct Replica {
     pub ledger: LedgerServiceClient<Channel>,
     pub audit: AuditServiceClient<Channel>,
     pub cluster: ClusterServiceClient<Channel>,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    stop: tokio::sync::watch::Sender<bool>,
     next_id: AtomicU64,
 }
 
 impl Drop for Replica {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
+        self.stop.send_replace(true);
     }
 }
 
@@ -76,27 +76,20 @@ impl Replica {
     }
 
     pub async fn start_with(limits: Limits) -> Replica {
+        Replica::start_within(limits, Bounds::of_clients()).await
+    }
+
+    pub async fn start_within(limits: Limits, bounds: Bounds) -> Replica {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let node = start_node(&address).await;
         let api = Api::new(Arc::clone(&node), limits);
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(folio::proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .unwrap();
+        let services = Routes::new(api.ledger()).add_service(api.audit()).add_service(api.cluster());
+        let receiving = Held::new(limits.receiving_bytes);
+        let server = Server::new(services, bounds, folio::proto::streaming_methods(), &receiving, api.unsent());
+        let (stop, stopped) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {
-            Server::builder()
-                .add_service(reflection)
-                .add_service(api.ledger())
-                .add_service(api.audit())
-                .add_service(api.cluster())
-                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
-                    let _ = stopped.await;
-                })
-                .await
-                .unwrap();
+            http2::serve(server, TcpListenerStream::new(listener), stopped).await;
             node.stop().await;
         });
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
@@ -105,7 +98,7 @@ impl Replica {
             ledger: LedgerServiceClient::new(channel.clone()).max_encoding_message_size(64 << 20),
             audit: AuditServiceClient::new(channel.clone()),
             cluster: ClusterServiceClient::new(channel),
-            stop: Some(stop),
+            stop,
             next_id: AtomicU64::new(1),
         }
     }

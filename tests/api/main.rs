@@ -7,3 +7,5 @@ mod harness;
 mod other_language;
 mod payments;
 mod questions;
+mod raw;
+mod received;

@@ -19,8 +19,9 @@ fn run(command: &mut Command) -> Result<String, String> {
 fn python(scripts: &Path) -> Result<PathBuf, String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
     let python = folder.join("bin/python");
-    let can_import =
-        |python: &Path| run(Command::new(python).args(["-c", "import grpc, grpc_tools, grpc_status"])).is_ok();
+    let can_import = |python: &Path| {
+        run(Command::new(python).args(["-c", "import grpc, grpc_tools, grpc_status, grpc_reflection"])).is_ok()
+    };
     if !can_import(&python) {
         run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
         let requirements = scripts.join("requirements.txt");
@@ -44,7 +45,11 @@ async fn a_python_client_tries_confirms_repeats_and_reads_error_details() {
     };
     let replica = Replica::start().await;
     let mut script = Command::new(python);
-    script.arg(scripts.join("payments.py")).arg(&replica.address).arg(root.join("proto"));
+    script
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .arg(scripts.join("payments.py"))
+        .arg(&replica.address)
+        .arg(root.join("proto"));
     let printed = tokio::task::spawn_blocking(move || run(&mut script)).await.unwrap();
     assert_eq!(printed.as_deref().map(str::trim), Ok("passed"));
 }

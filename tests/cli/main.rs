@@ -13,4 +13,6 @@ mod import;
 mod reasons;
 mod serve;
 mod services;
+mod stock_clients;
+mod transport;
 mod trouble;

@@ -113,7 +113,7 @@ async fn a_request_beyond_two_mebibytes_is_refused_with_its_size_before_anything
 }
 
 /// Three replicas of one cluster, founded together.
-fn cluster(folder: &std::path::Path) -> Vec<(Place, Served)> {
+pub fn cluster(folder: &std::path::Path) -> Vec<(Place, Served)> {
     let addresses: Vec<(String, String)> = (0..3).map(|_| free_addresses()).collect();
     let member = |(index, (peers, clients)): (usize, &(String, String))| format!("{}={peers}/{clients}", index + 1);
     let members = addresses.iter().enumerate().map(member).collect::<Vec<_>>().join(",");

@@ -3,25 +3,15 @@
 Usage: payments.py ADDRESS PROTO_FOLDER. Exits 0 and prints `passed` if every answer is as promised.
 """
 
-import os
 import sys
 import tempfile
 import uuid
 
 import grpc
-import grpc_tools
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from grpc_tools import protoc
 
-
-def generate(proto_folder, out):
-    well_known = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
-    files = [f"folio/v1/{name}.proto" for name in ("types", "ledger")]
-    arguments = ["protoc", f"-I{proto_folder}", f"-I{well_known}", f"--python_out={out}", f"--grpc_python_out={out}"]
-    if protoc.main(arguments + files) != 0:
-        sys.exit("the protos do not compile")
-    sys.path.insert(0, out)
+from generated import generate
 
 
 def refused(call, request, code, reason):

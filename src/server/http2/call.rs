@@ -38,15 +38,15 @@ impl Drop for Counted {
 }
 
 /// Why an answer is not sent to its end; nobody is left to tell.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum Unanswered {
-    /// The stream or its connection ended.
+    #[error("the call or its connection broke: {0}")]
     Broken(h2::Error),
-    /// The caller wants it no more.
+    #[error("the caller wants it no more: {0}")]
     Reset(Reason),
-    /// The service gave it up half-way.
+    #[error("its service gave it up: {0}")]
     Service(tonic::Status),
-    /// The caller took nothing for too long.
+    #[error("the caller took nothing of it for too long")]
     Stalled,
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn serve(
     })
     .await;
     if let Err(unanswered) = result {
-        tracing::debug!(?unanswered, "an answer was not taken to its end");
+        tracing::debug!(%unanswered, "an answer was not taken to its end");
     }
 }
 
