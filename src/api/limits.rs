@@ -26,7 +26,7 @@ pub struct Limits {
     pub streams: usize,
     /// What the commands of all streams may take, beyond a little that each stream has to itself, until their answers are taken.
     pub streamed_bytes: u32,
-    /// Bytes that were received of messages that are not whole, or that nobody has read yet; a call that brings more is refused as overload.
+    /// Bytes that were received and that nobody has read yet, and all of the messages that are not whole; a call that brings more is refused as overload.
     pub receiving_bytes: usize,
     /// Bytes of answers that callers do not take; while there are more, calls are refused as overload.
     pub unsent_bytes: usize,
@@ -45,7 +45,7 @@ impl Default for Limits {
             stream_in_flight: 1_024,
             streams: 1_024,
             streamed_bytes: 64 * 1024 * 1024,
-            receiving_bytes: 128 * 1024 * 1024,
+            receiving_bytes: 192 * 1024 * 1024,
             unsent_bytes: 128 * 1024 * 1024,
             default_timeout: Duration::from_secs(10),
             max_timeout: Duration::from_secs(60),

@@ -69,9 +69,18 @@ impl Framing {
         self.begun
     }
 
+    /// Bytes that are missing to it, as far as that is known; none between two messages.
+    pub(super) fn missing(&self) -> usize {
+        match self.has {
+            0 => 0,
+            PREFIX_BYTES => self.missing,
+            has => PREFIX_BYTES - has,
+        }
+    }
+
     /// How many bytes that message has in all, as far as that is known.
     pub(super) fn expected(&self) -> usize {
-        self.begun + if self.has == PREFIX_BYTES { self.missing } else { PREFIX_BYTES - self.has }
+        self.begun + self.missing()
     }
 
     /// Whether any message was whole.

@@ -48,7 +48,8 @@ struct State {
     small: BytesMut,
     /// Bytes in both.
     unread: usize,
-    /// Bytes that are counted as held: the unread ones, and those of a message that is not whole.
+    /// Bytes that are counted as held: the unread ones, and all of a message that is not whole, those to come included:
+    /// whoever reads it makes room for all of it at its beginning.
     charged: usize,
     received: Framing,
     read: Framing,
@@ -56,6 +57,8 @@ struct State {
     awaited_since: Option<Instant>,
     end: Option<End>,
     reader: Option<Waker>,
+    /// The call's task, which looks after the time.
+    task: Option<Waker>,
 }
 
 /// What a call sends.
@@ -83,6 +86,7 @@ impl Inbox {
             awaited_since: None,
             end: None,
             reader: None,
+            task: None,
         };
         Inbox { state: Mutex::new(state), held, most_message_bytes, is_unary, began: Instant::now() }
     }
@@ -95,6 +99,9 @@ impl Inbox {
     /// connection does when there is more; before anything reads the call in that task.
     pub(super) fn take(&self, context: &mut Context<'_>) {
         let mut state = self.state();
+        if !state.task.as_ref().is_some_and(|task| task.will_wake(context.waker())) {
+            state.task = Some(context.waker().clone());
+        }
         if self.take_frames(&mut state, context)
             && let Some(reader) = state.reader.take_if(|reader| !reader.will_wake(context.waker()))
         {
@@ -157,7 +164,7 @@ impl Inbox {
 
     /// Counts what is held now. False if all calls together hold too much.
     fn charge(&self, state: &mut State) -> bool {
-        let now = state.unread + state.read.begun();
+        let now = state.unread + state.read.begun() + state.received.missing();
         let before = std::mem::replace(&mut state.charged, now);
         match now.checked_sub(before) {
             Some(0) => true,
@@ -185,7 +192,7 @@ impl Inbox {
     fn fail(&self, state: &mut State, status: Status) {
         state.release(state.unread);
         state.receiver = None;
-        (state.chunks, state.small, state.unread, state.read) = Default::default();
+        (state.chunks, state.small, state.unread, state.received, state.read) = Default::default();
         state.awaited_since = None;
         state.end = Some(End::Failed(Some(status)));
         // It holds less than before.
@@ -229,6 +236,13 @@ impl Inbox {
             }
             // It holds less than before, or as much.
             let _ = self.charge(&mut state);
+            if state.unread == 0
+                && state.awaited_since.is_some()
+                && let Some(task) = state.task.take_if(|task| !task.will_wake(context.waker()))
+            {
+                // The rest is awaited from now on.
+                task.wake();
+            }
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         match &mut state.end {
@@ -254,7 +268,7 @@ impl Inbox {
         let mut state = self.state();
         let unread = state.unread;
         state.release(unread);
-        (state.chunks, state.small, state.unread, state.read) = Default::default();
+        (state.chunks, state.small, state.unread, state.received, state.read) = Default::default();
         state.awaited_since = None;
         // What still comes is not kept.
         state.receiver = None;
