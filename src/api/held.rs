@@ -27,9 +27,14 @@ impl Held {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// How many bytes are counted.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether the bound is reached.
     pub fn is_full(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) >= self.most
+        self.bytes() >= self.most
     }
 }
 

@@ -20,6 +20,8 @@ mod call;
 mod connection;
 mod framing;
 mod inbox;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::pin;
