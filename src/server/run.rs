@@ -267,7 +267,10 @@ where
     let [seats, all_others] = client_servers(&api, &limits, services(node, &api)?);
     let for_seated = node.run_at_home(http2::serve(seats, seated, stopped.clone()));
     let for_others = http2::serve(all_others, others, stopped.clone());
-    let for_others = async { Ok::<_, ServeError>(for_others.await) };
+    let for_others = async {
+        for_others.await;
+        Ok::<_, ServeError>(())
+    };
     let drained = async move {
         http2::is_true(stopped).await;
         tokio::time::sleep(DRAIN).await;

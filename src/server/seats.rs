@@ -130,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_pass_through_a_seat_both_ways() {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
         let mut door = Door::open(1).await.expect("listens");
         let (mut client, Went::Seat(mut seated)) = door.come().await else { panic!("the first has no seat") };
         client.write_all(b"a question").await.expect("written");

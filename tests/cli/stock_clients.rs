@@ -121,8 +121,9 @@ fn stream(client: Result<Command, String>, address: &str, replicas: &[&Served], 
     let commands = printed["commands"].as_u64().unwrap();
     let mib = |bytes: &[u64]| bytes.iter().map(|bytes| bytes >> 20).collect::<Vec<_>>();
     println!(
-        "{commands} commands in {} s; MiB before {:?}, at most in the first half {:?}, in the second {:?}",
+        "{commands} commands in {} s, {} sent again; MiB before {:?}, at most in the first half {:?}, in the second {:?}",
         seconds(),
+        printed["repeated"],
         mib(&began),
         mib(&in_first),
         mib(&in_second)

@@ -23,7 +23,6 @@ mod inbox;
 #[cfg(test)]
 mod tests;
 
-use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,9 +157,7 @@ pub async fn serve<IO, E>(
 }
 
 /// Resolves once the value is true, or its sender gone.
-pub(crate) fn is_true(mut value: watch::Receiver<bool>) -> impl Future<Output = ()> {
-    async move {
-        // An error means that the sender is gone.
-        let _ = value.wait_for(|value| *value).await;
-    }
+pub(crate) async fn is_true(mut value: watch::Receiver<bool>) {
+    // An error means that the sender is gone.
+    let _ = value.wait_for(|value| *value).await;
 }
