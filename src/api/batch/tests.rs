@@ -292,9 +292,17 @@ fn what_is_refused_is_left_to_the_messages() {
     let mut malformed = batch(vec![Some(Message::Transfer(v1::TransferRequest::default()))]).encode_to_vec();
     malformed.extend([0x0A, 0x7F]);
     let refusal = read(&names, &malformed).unwrap_err();
-    assert_eq!(refusal.code(), tonic::Code::Internal);
+    assert_eq!(refusal.code(), tonic::Code::InvalidArgument);
     let expected = v1::ExecuteBatchRequest::decode(malformed.as_slice()).unwrap_err();
-    assert_eq!(refusal.message(), expected.to_string());
+    assert!(refusal.message().contains(&expected.to_string()), "{}", refusal.message());
+    // As every other refusal of the table says it.
+    let known = crate::api::errors::invalid("request", "is wrong");
+    let details = |status: &tonic::Status| {
+        use tonic_types::StatusExt as _;
+        let details = status.get_error_details();
+        (details.error_info().cloned(), details.localized_message().cloned())
+    };
+    assert_eq!(details(&refusal), details(&known));
 }
 
 #[test]
