@@ -1,11 +1,12 @@
 //! Commands as they come, each answered once.
 //!
-//! A command has a place in its stream from when it is read until its answer was taken: by the connection, which takes
-//! answers as its caller reads them. A caller that sends and does not read therefore finds its stream's places, and then
-//! its windows, full, and waits. Places are counted in commands and in bytes, of each stream and of all.
+//! A command has a place in its stream from when it is read until its answer was taken: by the
+//! connection, which takes answers as its caller reads them. A caller that sends and does not read
+//! therefore finds its stream's places, and then its windows, full, and waits. Places are counted
+//! in commands and in bytes, of each stream and of all.
 //!
-//! Whatever ends a stream, every command that was read is answered first. So what the last status says is true of all
-//! commands without an answer, as long as the connection lasts.
+//! Whatever ends a stream, every command that was read is answered first. So what the last status
+//! says is true of all commands without an answer, as long as the connection lasts.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -122,7 +123,8 @@ impl Api {
     /// Decides commands as they come.
     pub(super) fn commands(&self, commands: Streaming<v1::StreamCommandsRequest>) -> Result<Answers, Status> {
         let (admitted, open) = (self.admission.admit()?, self.stream_room.open()?);
-        // As many as there are places, and one that ends the stream: nobody waits to give an answer.
+        // As many as there are places, and one that ends the stream: nobody waits to give an
+        // answer.
         let (sender, answers) = mpsc::channel(self.limits.stream_in_flight + 1);
         let api = self.clone();
         tokio::spawn(async move {
@@ -138,7 +140,8 @@ impl Api {
         Ok(Answers { answers, _open: open })
     }
 
-    /// Reads commands and has them decided. Returns when no more come: with a status if that is not as it should be.
+    /// Reads commands and has them decided. Returns when no more come: with a status if that is not
+    /// as it should be.
     async fn decide_all(
         &self,
         mut commands: Streaming<v1::StreamCommandsRequest>,
@@ -176,8 +179,8 @@ impl Api {
         self.parse(operation.ok_or_else(|| errors::invalid("command", "is empty"))?)
     }
 
-    /// What becomes of a command of a stream. A malformed one, or one without an answer, is answered in its place; the
-    /// stream goes on.
+    /// What becomes of a command of a stream. A malformed one, or one without an answer, is
+    /// answered in its place; the stream goes on.
     async fn answered(&self, command: Result<Command, Status>) -> v1::CommandResult {
         let decided = async {
             let deadline = Instant::now() + self.limits.default_timeout;

@@ -1,4 +1,5 @@
-//! The journal on its way to a caller: what waits for the caller counts against what all callers leave waiting.
+//! The journal on its way to a caller: what waits for the caller counts against what all callers
+//! leave waiting.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
-//! The codec of all generated services: it tells callers whose bytes are no message that it is they who must mend them.
+//! The codec of all generated services: it tells callers whose bytes are no message that it is they
+//! who must mend them.
 //!
-//! gRPC's own codec calls that an internal error, which a caller takes for a fault of the server and repeats. A reply
-//! that is no message stays one: there the fault is the server's.
+//! gRPC's own codec calls that an internal error, which a caller takes for a fault of the server
+//! and repeats. A reply that is no message stays one: there the fault is the server's.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -23,8 +24,8 @@ impl<T, U> Default for StrictCodec<T, U> {
 
 pub(crate) struct StrictDecoder<U>(PhantomData<U>);
 
-/// The status of a request whose bytes are no message. Reason, domain and remedy are those of the table of errors, which
-/// a test of the services holds it to.
+/// The status of a request whose bytes are no message. Reason, domain and remedy are those of the
+/// table of errors, which a test of the services holds it to.
 pub(crate) fn malformed(error: &DecodeError) -> Status {
     let remedy = "Mend the field that is named; the request id is still free.";
     let problem = format!("request is no message of its kind: {error}");

@@ -1,20 +1,23 @@
 //! How many descriptors the process may have, and who may take how many of them.
 //!
-//! Every connection takes one. An engine that finds none left at a flush cannot write, and the replica stops; so
-//! connections get what is left beside all else, and no more.
+//! Every connection takes one. An engine that finds none left at a flush cannot write, and the
+//! replica stops; so connections get what is left beside all else, and no more.
 
 use crate::store;
 
-/// Connections that peers may have open: each makes one, and a new one while an old one is not given up yet.
+/// Connections that peers may have open: each makes one, and a new one while an old one is not
+/// given up yet.
 pub(super) const PEER_CONNECTIONS: usize = 64;
 /// Connections to peers, the listeners, logs, and what the runtime and the system's libraries open.
 const OTHERS: usize = 64;
 /// The most connections of clients, however many descriptors there are: each may take some memory.
 const MOST_CLIENTS: usize = 8_192;
-/// As many connections of clients are served even where there are fewer descriptors than all of that needs.
+/// As many connections of clients are served even where there are fewer descriptors than all of
+/// that needs.
 const LEAST_CLIENTS: usize = 16;
 
-/// Raises the limit on descriptors as far as the process may, and tells how many connections of clients fit below it.
+/// Raises the limit on descriptors as far as the process may, and tells how many connections of
+/// clients fit below it.
 pub(super) fn connections_of_clients() -> usize {
     // No limit is known where the system has none to tell.
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(u64::MAX);

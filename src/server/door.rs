@@ -1,7 +1,8 @@
 //! Accepting connections: as many as have a place, with a pause where the system gives no more.
 //!
-//! A listener without descriptors is ready again at once, so that accepting without a pause would do nothing else. And
-//! whoever finds all places taken is told at once, by a closed connection, rather than left waiting.
+//! A listener without descriptors is ready again at once, so that accepting without a pause would
+//! do nothing else. And whoever finds all places taken is told at once, by a closed connection,
+//! rather than left waiting.
 
 use std::io;
 use std::pin::Pin;

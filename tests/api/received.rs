@@ -1,4 +1,5 @@
-//! What is not well formed, not whole, or too much by its bytes is refused with a reason, whatever the method.
+//! What is not well formed, not whole, or too much by its bytes is refused with a reason, whatever
+//! the method.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use crate::raw::{Raw, framed};
 const TRANSFER: &str = "/folio.v1.LedgerService/Transfer";
 const STREAM: &str = "/folio.v1.LedgerService/StreamCommands";
 
-/// The paths of all methods of the published API, and whether their callers send more than one message.
+/// The paths of all methods of the published API, and whether their callers send more than one
+/// message.
 fn methods() -> Vec<(String, bool)> {
     let described = prost_types::FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap();
     let mut methods = Vec::new();
@@ -33,7 +35,8 @@ fn methods() -> Vec<(String, bool)> {
     methods
 }
 
-/// A refusal for what the caller sent: with reason, field and remedy, and of the kind that is never repeated.
+/// A refusal for what the caller sent: with reason, field and remedy, and of the kind that is never
+/// repeated.
 #[track_caller]
 fn is_malformed(status: &Status, says: &str, what: &str) {
     refused(Err::<(), _>(status.clone()), Code::InvalidArgument, "INVALID_ARGUMENT");

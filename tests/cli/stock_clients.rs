@@ -1,5 +1,6 @@
-//! Streams of commands at full speed, by stock clients of other languages. Where Node or Python or their packages cannot
-//! be had, a test says that it was skipped. `FOLIO_STREAM_SECONDS=60` has each run for a minute.
+//! Streams of commands at full speed, by stock clients of other languages. Where Node or Python or
+//! their packages cannot be had, a test says that it was skipped. `FOLIO_STREAM_SECONDS=60` has
+//! each run for a minute.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -9,8 +10,9 @@ use std::time::{Duration, Instant};
 use super::harness::{ALICE, BANK, Place, Ran, Replica, Served, folio, memory};
 use super::services::cluster;
 
-/// How much memory a replica may take more in the second half of a stream than it had at the end of the first. What was
-/// sent and not answered would take more; the book's memtables and filters grow a little.
+/// How much memory a replica may take more in the second half of a stream than it had at the end of
+/// the first. What was sent and not answered would take more; the book's memtables and filters grow
+/// a little.
 const GROWTH_BYTES: u64 = 96 * 1024 * 1024;
 /// How long a client may take for what was sent when its time was up.
 const REST: Duration = Duration::from_secs(60);
@@ -23,7 +25,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Where what a language needs is kept between runs. Each test program has its own, as they run at the same time.
+/// Where what a language needs is kept between runs. Each test program has its own, as they run at
+/// the same time.
 fn kept(language: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("streams-{language}"))
 }
@@ -96,7 +99,8 @@ fn watched(mut command: Command, mut look: impl FnMut(Duration)) -> Output {
     running.0.take().unwrap().wait_with_output().unwrap()
 }
 
-/// Has a client stream to a replica; memory of all replicas is looked at. Ends with all books right.
+/// Has a client stream to a replica; memory of all replicas is looked at. Ends with all books
+/// right.
 fn stream(client: Result<Command, String>, address: &str, replicas: &[&Served], ask: &dyn Fn(&[&str]) -> Ran) {
     let mut command = match client {
         Ok(command) => command,

@@ -175,7 +175,8 @@ fn calls_that_never_end_are_ended_and_cost_little() {
         }
         let cost = most.saturating_sub(before);
         assert!(cost < 320 * MIB, "memory grew by {} MiB", cost / MIB);
-        // As much is held as is allowed, and for no longer than is allowed; the rest is refused at once.
+        // As much is held as is allowed, and for no longer than is allowed; the rest is refused at
+        // once.
         assert!(refused[0] > 0 && refused[1] > 0, "{refused:?}");
     });
     replica.open_usd();

@@ -56,8 +56,8 @@ impl From<h2::Error> for Unanswered {
     }
 }
 
-/// How long a call's present message may take, with a timer once one is needed: most calls are there as a whole when
-/// they are first looked at.
+/// How long a call's present message may take, with a timer once one is needed: most calls are
+/// there as a whole when they are first looked at.
 struct Due {
     within: Duration,
     timer: Option<Pin<Box<Sleep>>>,

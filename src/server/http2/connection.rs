@@ -18,11 +18,14 @@ use super::{Bounds, Server, call, is_true};
 const HEADER_BYTES: u32 = 16 * 1024;
 /// Bytes of one call's answer that are handed to the connection ahead of what the network takes.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
-/// Calls that the caller reset while they were waiting to be looked at; with more the connection is closed.
+/// Calls that the caller reset while they were waiting to be looked at; with more the connection is
+/// closed.
 const PENDING_RESETS: usize = 64;
-/// Calls that were ended here because of what their caller sent; with more the connection is closed.
+/// Calls that were ended here because of what their caller sent; with more the connection is
+/// closed.
 const ERROR_RESETS: usize = 1_024;
-/// A frame with fewer bytes takes what is missing to them from the budget of frames that nobody has taken.
+/// A frame with fewer bytes takes what is missing to them from the budget of frames that nobody has
+/// taken.
 const SMALL_FRAME_BYTES: usize = 256;
 /// The frames of a stream of the smallest commands have more bytes than this.
 const LEAST_FRAME_BYTES: usize = 16;
@@ -41,8 +44,9 @@ fn builder(bounds: &Bounds) -> Builder {
     builder
 }
 
-/// What frames may cost beyond their bytes until calls take them, which they do as soon as they run. A whole window of
-/// the smallest commands stays within it, so it ends only a connection that sends what no client sends.
+/// What frames may cost beyond their bytes until calls take them, which they do as soon as they
+/// run. A whole window of the smallest commands stays within it, so it ends only a connection that
+/// sends what no client sends.
 fn frame_budget(connection_window: u32) -> usize {
     let frames = usize::try_from(connection_window).unwrap_or(usize::MAX) / LEAST_FRAME_BYTES;
     frames * (SMALL_FRAME_BYTES - LEAST_FRAME_BYTES)
@@ -83,7 +87,8 @@ where
             if is_closing || (found != Found::Idle && stopping.as_mut().poll(context).is_pending()) {
                 return Poll::Pending;
             }
-            // The caller is told to make another connection for its next call; those under way end here.
+            // The caller is told to make another connection for its next call; those under way end
+            // here.
             is_closing = true;
             connection.graceful_shutdown();
         }

@@ -1,5 +1,5 @@
-//! Where messages begin and end in what a call sends: five bytes before each say whether it is compressed, and how long
-//! it is.
+//! Where messages begin and end in what a call sends: five bytes before each say whether it is
+//! compressed, and how long it is.
 //!
 //! It only counts. What stands in a message is read by whoever the call is for.
 

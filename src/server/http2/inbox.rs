@@ -1,10 +1,11 @@
 //! What a call sends, between the connection and whoever reads it.
 //!
-//! Flow control counts bytes, but memory is also taken by each frame that waits, which for commands of some dozens of
-//! bytes is many times as much. HTTP/2's implementation therefore ends a connection with too many small frames that
-//! nobody has read. So frames are taken from the connection as soon as they are there, whether or not somebody reads
-//! the call, and small ones are put together. The room that they take in the windows is given back only once they are
-//! read: that is what stops a caller who is ahead.
+//! Flow control counts bytes, but memory is also taken by each frame that waits, which for commands
+//! of some dozens of bytes is many times as much. HTTP/2's implementation therefore ends a
+//! connection with too many small frames that nobody has read. So frames are taken from the
+//! connection as soon as they are there, whether or not somebody reads the call, and small ones are
+//! put together. The room that they take in the windows is given back only once they are read: that
+//! is what stops a caller who is ahead.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -21,11 +22,13 @@ use tonic::codegen::http::HeaderMap;
 use super::framing::{Framing, Malformed};
 use crate::api::{Held, errors};
 
-/// Frames up to this long are copied together: a longer one takes hardly more memory than it has bytes.
+/// Frames up to this long are copied together: a longer one takes hardly more memory than it has
+/// bytes.
 const COPIED_BYTES: usize = 4 * 1024;
 /// The most that is read at once of frames that were put together.
 const READ_BYTES: usize = 16 * 1024;
-/// What any call may hold, even where all calls together hold too much: small calls then still come through.
+/// What any call may hold, even where all calls together hold too much: small calls then still come
+/// through.
 const OWN_BYTES: usize = 4 * 1024;
 
 /// How a call's messages end.
@@ -48,8 +51,8 @@ struct State {
     small: BytesMut,
     /// Bytes in both.
     unread: usize,
-    /// Bytes that are counted as held: the unread ones, and all of a message that is not whole, those to come included:
-    /// whoever reads it makes room for all of it at its beginning.
+    /// Bytes that are counted as held: the unread ones, and all of a message that is not whole,
+    /// those to come included: whoever reads it makes room for all of it at its beginning.
     charged: usize,
     received: Framing,
     read: Framing,
@@ -95,8 +98,8 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what the connection has for this call. To be called whenever the call's task is woken, which the
-    /// connection does when there is more; before anything reads the call in that task.
+    /// Takes what the connection has for this call. To be called whenever the call's task is woken,
+    /// which the connection does when there is more; before anything reads the call in that task.
     pub(super) fn take(&self, context: &mut Context<'_>) {
         let mut state = self.state();
         if !state.task.as_ref().is_some_and(|task| task.will_wake(context.waker())) {
@@ -199,7 +202,8 @@ impl Inbox {
         let _ = self.charge(state);
     }
 
-    /// When the present message must be whole at the latest; none while nothing is awaited of the caller.
+    /// When the present message must be whole at the latest; none while nothing is awaited of the
+    /// caller.
     pub(super) fn due(&self, within: std::time::Duration) -> Option<Instant> {
         let state = self.state();
         if state.end.is_some() || state.unread > 0 {
@@ -292,7 +296,8 @@ impl State {
 
     fn next_chunk(&mut self) -> Option<Bytes> {
         if let Some(chunk) = self.chunks.front_mut() {
-            // What was put together is read piece by piece, or a reader would hold a window's worth of commands.
+            // What was put together is read piece by piece, or a reader would hold a window's worth
+            // of commands.
             if chunk.len() > READ_BYTES {
                 return Some(chunk.split_to(READ_BYTES));
             }

@@ -1,9 +1,9 @@
 //! HTTP/2 connections of clients and of peers, and what bounds what each may take.
 //!
-//! gRPC's own server takes what callers send and hold without a bound of time, and leaves small frames where they came
-//! in; why this one was made, and what each bound is for, is told in
-//! `docs/decisions/0028-why-connections-are-served-by-our-own-room.md`. It knows bytes, messages and times. What is in a
-//! message, and what is answered, is the services' alone.
+//! gRPC's own server takes what callers send and hold without a bound of time, and leaves small
+//! frames where they came in; why this one was made, and what each bound is for, is told in
+//! `docs/decisions/0028-why-connections-are-served-by-our-own-room.md`. It knows bytes, messages
+//! and times. What is in a message, and what is answered, is the services' alone.
 //!
 //! | what | bound |
 //! |---|---|
@@ -53,7 +53,8 @@ pub struct Bounds {
     pub stalled: Duration,
     /// How long a connection may take to begin.
     pub handshake: Duration,
-    /// Between two pings. A connection is closed when the next is due and the last was not answered.
+    /// Between two pings. A connection is closed when the next is due and the last was not
+    /// answered.
     pub ping_interval: Duration,
     /// How long a connection may stay without a call; counted in pings.
     pub idle: Duration,
@@ -100,8 +101,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Services whose calls share the bounds of what all of them hold. `streaming`: the paths of methods whose callers
-    /// send more than one message.
+    /// Services whose calls share the bounds of what all of them hold. `streaming`: the paths of
+    /// methods whose callers send more than one message.
     pub fn new(
         services: Routes,
         bounds: Bounds,
@@ -118,8 +119,8 @@ impl Server {
     }
 }
 
-/// Serves connections that somebody else accepts, until `stopped` is true or no more come, and then until the last one
-/// has ended.
+/// Serves connections that somebody else accepts, until `stopped` is true or no more come, and then
+/// until the last one has ended.
 pub async fn serve<IO, E>(
     server: Arc<Server>,
     incoming: impl Stream<Item = Result<IO, E>>,

@@ -150,7 +150,8 @@ async fn an_answer_that_is_not_taken_ends_and_others_are_refused_meanwhile() {
     assert_eq!(bytes, ANSWER_BYTES);
 }
 
-/// The frames of a window of the smallest commands are taken without an end of the connection, on many calls at once.
+/// The frames of a window of the smallest commands are taken without an end of the connection, on
+/// many calls at once.
 #[tokio::test]
 async fn small_frames_never_end_a_connection_however_many_nobody_reads() {
     let (client, connection) = duplex(1024 * 1024);
