@@ -300,7 +300,7 @@ fn what_is_refused_is_left_to_the_messages() {
     let details = |status: &tonic::Status| {
         use tonic_types::StatusExt as _;
         let details = status.get_error_details();
-        (details.error_info().cloned(), details.localized_message().cloned())
+        format!("{:?} {:?}", details.error_info(), details.localized_message())
     };
     assert_eq!(details(&refusal), details(&known));
 }
