@@ -1,5 +1,7 @@
 //! Compiles the protos in pure Rust: no protoc on the machine is needed.
 
+#![allow(clippy::print_stdout)] // This is how a build script talks to cargo.
+
 use std::path::PathBuf;
 use std::{env, fs};
 

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod book;
 pub mod cli;
 pub mod client;
+pub mod console;
 pub mod proto;
 pub mod replication;
 pub mod seeded;

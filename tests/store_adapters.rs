@@ -1,6 +1,13 @@
 //! What single adapters promise beside the port: which folders they open, the memory engine's crash,
 //! sled's expiring views, and the note of synced writes beside fjall and sled.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
 
 use std::{fs, path::Path};
 

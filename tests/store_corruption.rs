@@ -4,7 +4,14 @@
 //! refuse with an error or give everything intact. fjall itself cuts its journal off at what it cannot decode
 //! and says nothing; the marks and the note beside the engine must turn every such cut of synced
 //! writes into a refusal. What each kind of file led to is counted and printed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
 
 use std::{
     collections::BTreeMap,

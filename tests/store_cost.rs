@@ -2,7 +2,14 @@
 //!
 //! Nothing here is asserted but that the figures were taken from a book that holds what was written:
 //! speed is for people to read. `FOLIO_COST_TRANSFERS` sets the transfers (1 000 000 unless told).
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
 
 use std::time::Instant;
 

@@ -9,7 +9,14 @@
 //! `FOLIO_CRASH_ROUNDS` sets the rounds (3 unless told), `FOLIO_CRASH_SEED` replays the random moments (the disk's own
 //! timing cannot be replayed), `FOLIO_CRASH_SLED=1` adds sled, which may refuse to open but must
 //! never open without an acknowledged write.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
 
 use std::{
     collections::BTreeMap,

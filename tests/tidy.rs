@@ -67,6 +67,14 @@ fn what_the_compiler_does_not_check_is_in_one_place() {
 }
 
 #[test]
+fn standard_streams_are_written_to_in_one_place() {
+    // A lint denies println! and eprintln!. These are the other ways.
+    for word in ["io::stdout", "io::stderr", " stdout()", " stderr()", "(stdout()", "(stderr()"] {
+        assert_only_in(word, &["src/console/"]);
+    }
+}
+
+#[test]
 fn generated_types_stay_at_the_edges() {
     assert_only_in("proto::v1", &["src/api/", "src/client/", "src/cli/", "src/proto.rs"]);
     assert_only_in("proto::internal", &["src/replication/"]);

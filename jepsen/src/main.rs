@@ -6,6 +6,7 @@ mod nemesis;
 mod report;
 mod run;
 mod seeded;
+mod tell;
 mod wire;
 mod workload;
 
@@ -93,10 +94,14 @@ fn main() -> ExitCode {
         Verb::Check { history } => run::check_file(&history),
     };
     match result {
+        Ok(true) if tell::is_untold() => {
+            tell::say("folio-jepsen: standard output cannot be written, so the verdict could not be told");
+            ExitCode::FAILURE
+        }
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(7),
         Err(error) => {
-            eprintln!("folio-jepsen: {error}");
+            error.to_string().lines().for_each(|line| tell::say(&format!("folio-jepsen: {line}")));
             ExitCode::FAILURE
         }
     }

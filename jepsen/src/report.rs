@@ -4,6 +4,8 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use folio_checker::history::{AtomicOutcome, Completion, History, OperationClass};
 
+use crate::tell::tell;
+
 /// What became of the operations of one class.
 #[derive(Default)]
 struct Counted {
@@ -52,7 +54,7 @@ pub(crate) fn summary(history: &History) {
         row.extend([done, refused, replayed, unknown].map(|count| count.to_string()));
         operations.add_row(row);
     }
-    println!("{operations}");
+    tell(&operations);
     if history.nemesis.is_empty() {
         return;
     }
@@ -67,5 +69,5 @@ pub(crate) fn summary(history: &History) {
             event.effect.clone().unwrap_or_else(|| "none".to_owned()),
         ]);
     }
-    println!("{faults}");
+    tell(&faults);
 }

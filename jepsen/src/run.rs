@@ -19,6 +19,7 @@ use crate::RunArguments;
 use crate::cluster::{Cluster, Failure};
 use crate::nemesis::{self, Surroundings};
 use crate::report;
+use crate::tell::tell;
 use crate::wire;
 use crate::workload::{self, Shared};
 
@@ -96,17 +97,17 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<bool, Failure> {
     let binary = arguments.folio.clone().map_or_else(default_binary, Ok)?;
     let (history, verdict, violations) = record_and_check(arguments, &binary, None)?;
     report::summary(&history);
-    println!(
+    tell(format_args!(
         "{} operations, {} faults, seed {}, history in {}",
         history.operations.len(),
         history.nemesis.len(),
         arguments.seed,
         arguments.history.display()
-    );
+    ));
     for violation in &violations {
-        println!("an answer broke the protocol: {violation}");
+        tell(format_args!("an answer broke the protocol: {violation}"));
     }
-    println!("{}", verdict.text(&history));
+    tell(verdict.text(&history));
     Ok(verdict.is_valid() && violations.is_empty())
 }
 
@@ -129,7 +130,7 @@ pub(crate) fn check_file(path: &Path) -> Result<bool, Failure> {
     let history = folio_checker::history::read_edn(&text)?;
     let verdict = folio_checker::check(&history, &Demands::default());
     report::summary(&history);
-    println!("{}", verdict.text(&history));
+    tell(verdict.text(&history));
     Ok(verdict.is_valid())
 }
 
@@ -145,7 +146,7 @@ async fn record(
     seeded_bug: Option<&'static str>,
 ) -> Result<(History, Vec<String>), Failure> {
     let cluster = Arc::new(Cluster::start(binary, arguments.replicas, seeded_bug)?);
-    println!("seed {}: {} replicas in {}", arguments.seed, cluster.count(), cluster.folder().display());
+    tell(format_args!("seed {}: {} replicas in {}", arguments.seed, cluster.count(), cluster.folder().display()));
     let leader = cluster.wait_for_leader(LEADER_BOUND).await?;
     let recorder = Arc::new(Recorder {
         begun: Instant::now(),
@@ -193,7 +194,7 @@ async fn record(
     if !violations.is_empty()
         && let Ok(cluster) = Arc::try_unwrap(cluster)
     {
-        println!("logs are kept in {}", cluster.keep().display());
+        tell(format_args!("logs are kept in {}", cluster.keep().display()));
     }
     Ok((History { operations, nemesis, dumps }, violations))
 }
@@ -230,7 +231,7 @@ async fn resolve(recorder: &Recorder, cluster: &Cluster) -> Result<(), Failure> 
         });
         open.map(|operation| operation.call.clone()).collect()
     };
-    println!("resolving {} calls that had no answer", unresolved.len());
+    tell(format_args!("resolving {} calls that had no answer", unresolved.len()));
     for call in unresolved {
         let begun = Instant::now();
         loop {

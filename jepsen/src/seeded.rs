@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::cluster::{BUG_VARIABLE, Failure};
 use crate::nemesis::Fault;
+use crate::tell::tell;
 use crate::{RunArguments, SeededArguments, run};
 
 /// What a replica says that stops because an invariant is broken: the ledger found the bug itself, before any checker could.
@@ -50,14 +51,14 @@ pub(crate) fn run(arguments: &SeededArguments) -> Result<bool, Failure> {
         }
         let is_found = found_by.iter().any(|check| made_for_it.contains(check));
         all_found &= is_found;
-        println!(
+        tell(format_args!(
             "{bug}: {} in {} operations, by {}",
             if is_found { "found" } else { "NOT FOUND" },
             history.operations.len(),
             if found_by.is_empty() { "no check".to_owned() } else { found_by.join(", ") }
-        );
+        ));
         for violation in violations {
-            println!("  {violation}");
+            tell(format_args!("  {violation}"));
         }
     }
     Ok(all_found)

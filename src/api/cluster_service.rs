@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Api, render};
 use crate::book::records::hex;
+use crate::console;
 use crate::proto::v1::{self, cluster_service_server::ClusterService};
 use crate::replication::Role;
 
@@ -55,6 +56,7 @@ impl ClusterService for Api {
             seeded_bug: crate::seeded::chosen().unwrap_or_default().to_owned(),
             purged_index: status.purged_index,
             snapshot_index: status.snapshot_index,
+            dropped_log_lines: console::dropped(),
         }))
     }
 }

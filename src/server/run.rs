@@ -21,6 +21,7 @@ use super::seats::seat;
 use super::{descriptors, door};
 use crate::api::{Api, Held, Limits};
 use crate::book::{Book, BookError};
+use crate::console;
 use crate::proto;
 use crate::replication::identity::{Identity, IdentityError, Member};
 use crate::replication::{
@@ -89,6 +90,8 @@ const REFLECTION: [&str; 2] = [
 ];
 /// What peers may have sent that is not whole, or leave waiting of what is sent to them: some of their longest messages.
 const PEER_BYTES: usize = 256 * 1024 * 1024;
+/// How long a replica that must not serve on waits until its reason is told. It is written at once unless nobody reads.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 const ROLE_CHECK: Duration = Duration::from_millis(50);
 
 fn now_ns() -> u64 {
@@ -231,7 +234,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
 /// A replica that finds itself wrong serves nothing more, not even an answer that is on its way.
 fn stop_process(folder: &Path, reason: &str) {
     tracing::error!(%reason, "this replica stops: it must not serve on");
-    eprintln!("folio: the replica in {} stops and serves nothing more: {reason}", folder.display());
+    let last_words = format!("folio: the replica in {} stops and serves nothing more: {reason}", folder.display());
+    console::say_within(&last_words, LAST_WORDS);
     std::process::exit(1);
 }
 

@@ -1,5 +1,13 @@
 //! Replicas among themselves: elections, restarts, snapshots, proposals, reads and founding, over real TCP with the real log and book.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod ahead;
 mod commands;

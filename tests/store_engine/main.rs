@@ -3,7 +3,15 @@
 //! A check gets an engine of its own and may close and reopen it. What holds for one adapter holds for all;
 //! what one adapter alone promises (the memory engine's crash, sled's note and its expiring views, the
 //! folder's FORMAT file) stands in the files beside this one.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod random;
 mod subject;

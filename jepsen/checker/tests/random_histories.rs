@@ -1,5 +1,12 @@
 //! Histories drawn from the model are valid, whatever overlaps, repeats and gets lost; one answer changed anywhere is caught.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs
+)]
 
 mod support;
 

@@ -3,7 +3,15 @@
 //!
 //! Every run is a process of its own, because some counters of the libraries (the seeds of tokio's runtimes) last as long as a process. To see one run:
 //! `FOLIO_SIMULATION_SEED=7 cargo test -p folio-simulation -- --ignored --nocapture`
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub
+)]
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 mod cluster;

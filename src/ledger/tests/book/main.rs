@@ -1,5 +1,13 @@
 //! The book's tests: scripts, properties, invariants, damage. They use the crate's one door, [`ledger::apply()`], as a node does.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod amounts;
 mod broken;
