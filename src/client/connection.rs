@@ -255,23 +255,17 @@ impl Client {
                 Err(_) => Status::deadline_exceeded("the time is up"),
             };
             may_have_happened |= intent == Intent::Change && may_have_been_proposed(&status);
-            last = Failure::from_status(&status, may_have_happened);
-            if last.reason.is_empty() {
-                last.message = format!("{} does not answer: {}", self.address(endpoint), last.message);
-            }
+            last = Failure::from_status(&status, may_have_happened).at(self.address(endpoint));
             if !is_retryable(&status) {
-                return Err(last);
+                break;
             }
             self.turn_to_next(endpoint, &status);
             tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
             pause = (pause * 2).min(MAX_PAUSE);
             left = deadline.saturating_duration_since(Instant::now());
         }
-        if may_have_happened {
-            last.kind = FailureKind::Unknown;
-            if last.remedy.is_empty() {
-                last.remedy = REMEDY_OF_UNKNOWN.into();
-            }
+        if last.kind == FailureKind::Unknown && last.remedy.is_empty() {
+            last.remedy = REMEDY_OF_UNKNOWN.into();
         }
         Err(last)
     }
@@ -287,5 +281,101 @@ impl Client {
         };
         // Another call may have found the leader meanwhile; turning away from it would undo that.
         let _ = self.preferred.compare_exchange(failed, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::collections::VecDeque;
+    use std::sync::{Arc, Mutex};
+
+    use tonic::Code;
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn refusal(code: Code, reason: &str, values: &[(&str, &str)]) -> Status {
+        let values: std::collections::HashMap<String, String> =
+            values.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason, "folio", values);
+        Status::with_error_details(code, "what was wrong", details)
+    }
+
+    /// Nobody listens, so nothing was sent.
+    fn nobody() -> Status {
+        let mut status = Status::unavailable("no connection");
+        status.set_source(Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)));
+        status
+    }
+
+    /// The connection broke after the call was sent.
+    fn lost() -> Status {
+        Status::unavailable("the connection broke")
+    }
+
+    fn unimplemented() -> Status {
+        Status::unimplemented("")
+    }
+
+    /// What a call comes to whose attempts end so, the last one again and again until the time is up.
+    async fn outcome(intent: Intent, attempts: Vec<Status>) -> Failure {
+        let channel = || Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let endpoints = vec![("one".to_owned(), channel()), ("two".to_owned(), channel())];
+        let client = Client::over(endpoints, Duration::from_secs(5)).unwrap();
+        let attempts = Mutex::new(VecDeque::from(attempts));
+        let answered = client.until_answered(intent, |_, _| {
+            let mut attempts = attempts.lock().unwrap();
+            let status = if attempts.len() > 1 { attempts.pop_front() } else { attempts.front().cloned() };
+            async { Err::<(), Status>(status.unwrap()) }
+        });
+        answered.await.unwrap_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_attempt_stays_lost_whatever_later_attempts_are_certain_of() {
+        let certain = || {
+            let refused =
+                ["NO_QUORUM", "OVERLOADED", "DEADLINE_EXCEEDED"].map(|reason| refusal(Code::Unavailable, reason, &[]));
+            refused.into_iter().chain([nobody(), unimplemented()])
+        };
+        for later in certain() {
+            let what = format!("{later:?}");
+            let failure = outcome(Intent::Change, vec![lost(), later.clone()]).await;
+            assert_eq!(failure.kind, FailureKind::Unknown, "lost, then {what}");
+            assert!(!failure.remedy.is_empty(), "what to do is told: {failure:?}");
+            let failure = outcome(Intent::Change, vec![nobody(), lost(), nobody(), later.clone()]).await;
+            assert_eq!(failure.kind, FailureKind::Unknown, "lost in the middle, then {what}");
+            // A question changes nothing, so nothing is unknown about it.
+            let failure = outcome(Intent::Read, vec![lost(), later.clone()]).await;
+            assert_ne!(failure.kind, FailureKind::Unknown, "a question, lost, then {what}");
+            // Nothing was lost.
+            let failure = outcome(Intent::Change, vec![nobody(), later]).await;
+            assert!(matches!(failure.kind, FailureKind::Unavailable | FailureKind::NotFolio), "never sent: {what}");
+        }
+        // An attempt that is not answered in time is lost as well.
+        assert_eq!(
+            outcome(Intent::Change, vec![Status::deadline_exceeded("late"), nobody()]).await.kind,
+            FailureKind::Unknown
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_log_decided_is_final_even_after_a_lost_attempt() {
+        let at = [("log_index", "7"), ("position", "0")];
+        let decided = refusal(Code::FailedPrecondition, "INSUFFICIENT_FUNDS", &at);
+        assert_eq!(outcome(Intent::Change, vec![lost(), nobody(), decided]).await.kind, FailureKind::Rejected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_failure_is_told_by_nothing() {
+        for status in [Status::unavailable(""), Status::internal(""), Status::unknown(""), unimplemented()] {
+            let failure = outcome(Intent::Read, vec![status.clone()]).await;
+            let (_, told) = failure.message.rsplit_once(": ").unwrap_or(("", &failure.message));
+            assert!(!told.trim().is_empty(), "{status:?}: {failure:?}");
+            assert!(failure.message.contains("one") || failure.message.contains("two"), "who it is of: {failure:?}");
+        }
     }
 }

@@ -20,6 +20,8 @@ pub enum FailureKind {
     Unavailable,
     /// It may have happened, or may yet: repeat the same request id.
     Unknown,
+    /// Whoever answers does not know the method, so nothing was done: no port for clients, or an older release.
+    NotFolio,
     /// Something else.
     Other,
 }
@@ -73,7 +75,9 @@ impl Failure {
             Code::InvalidArgument | Code::OutOfRange => FailureKind::Malformed,
             Code::NotFound => FailureKind::NotFound,
             Code::AlreadyExists | Code::FailedPrecondition => FailureKind::Rejected,
-            _ if is_retryable(status) && may_have_happened => FailureKind::Unknown,
+            // This answer may be certain of itself. It says nothing of the attempt that got lost.
+            _ if may_have_happened => FailureKind::Unknown,
+            Code::Unimplemented if reason.is_empty() => FailureKind::NotFolio,
             Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Cancelled | Code::Unknown => {
                 FailureKind::Unavailable
             }
@@ -87,8 +91,27 @@ impl Failure {
         };
         // For callers that show the message alone, the server ends it with the remedy.
         let message = status.message().strip_suffix(&*remedy).unwrap_or(status.message());
-        let message = message.strip_suffix("; ").unwrap_or(message).to_owned();
+        let message = message.strip_suffix("; ").unwrap_or(message);
+        // What stands between may give a code and no more.
+        let message = if message.is_empty() { status.code().description() } else { message };
+        let message = match first_cause(status) {
+            Some(cause) if !message.contains(&cause) => format!("{message}: {cause}"),
+            Some(_) | None => message.to_owned(),
+        };
         Failure { kind, reason, message, remedy, metadata }
+    }
+
+    /// The same, saying at which address: for what no replica of ours gave a reason for.
+    #[must_use]
+    pub fn at(mut self, address: &str) -> Failure {
+        if self.kind == FailureKind::NotFolio {
+            self.message = format!(
+                "{address} answers, but not as folio does for clients; is it the port for peers, or another program's?"
+            );
+        } else if self.reason.is_empty() {
+            self.message = format!("{address} does not answer: {}", self.message);
+        }
+        self
     }
 }
 
@@ -123,9 +146,20 @@ pub(super) fn may_have_been_proposed(status: &Status) -> bool {
     match reason {
         Some("OVERLOADED" | "NO_QUORUM" | "DEADLINE_EXCEEDED") => false,
         Some(_) => true,
+        // There is no such method there, or nobody was let through to it.
+        None if matches!(status.code(), Code::Unimplemented | Code::PermissionDenied | Code::Unauthenticated) => false,
         // Without a reason of ours it is the transport that failed: only where no connection was made is it certain that nothing was sent.
         None => !has_no_connection(status),
     }
+}
+
+/// What the system or a library said in the first place, of a call that failed on this side.
+fn first_cause(status: &Status) -> Option<String> {
+    let mut cause = std::error::Error::source(status)?;
+    while let Some(earlier) = cause.source() {
+        cause = earlier;
+    }
+    Some(cause.to_string())
 }
 
 fn has_no_connection(status: &Status) -> bool {

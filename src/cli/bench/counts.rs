@@ -177,7 +177,7 @@ impl Counts {
             FailureKind::Rejected | FailureKind::NotFound => Ok(self.refusal(&failure.reason)),
             FailureKind::Unknown => Ok(Answer::Unknown),
             FailureKind::Unavailable => Ok(Answer::Unavailable),
-            FailureKind::Malformed | FailureKind::Other => Err(failure.into()),
+            FailureKind::Malformed | FailureKind::NotFolio | FailureKind::Other => Err(failure.into()),
         }
     }
 }
