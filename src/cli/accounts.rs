@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::args::{AccountVerb, ClassArg, RequestArgs};
-use super::context::{Context, floor, metadata, request_id};
+use super::context::{Context, Ledger, RequestId, floor, metadata};
 use super::{CliResult, output};
 use crate::client::Failure;
 use crate::proto::v1;
@@ -42,9 +42,9 @@ fn decided(decision: Option<v1::Decision>) -> v1::CommandResult {
 pub(super) async fn run(context: &Context, verb: AccountVerb) -> CliResult {
     match verb {
         AccountVerb::Open { name, asset, class: of, floor: least, ceiling, metadata: pairs, request } => {
-            let request_id = request_id(request);
+            let id = RequestId::of(request);
             let message = v1::OpenAccountRequest {
-                request_id: request_id.clone(),
+                request_id: id.text(),
                 name,
                 asset,
                 class: class(of).into(),
@@ -52,9 +52,9 @@ pub(super) async fn run(context: &Context, verb: AccountVerb) -> CliResult {
                 ceiling: ceiling.unwrap_or_default(),
                 metadata: metadata(&pairs)?,
             };
-            let reply =
-                context.client.ledger(message, |mut client, message| async move { client.open_account(message).await });
-            context.decided(&request_id, reply.await.map(|reply| decided(reply.decision)))
+            let result = |reply: v1::OpenAccountResponse| decided(reply.decision);
+            let call = |mut client: Ledger, message| async move { client.open_account(message).await };
+            context.change(id, message, call, result).await
         }
         AccountVerb::Show { name } => show(context, name).await,
         AccountVerb::List { prefix } => list(context, prefix).await,
@@ -62,28 +62,25 @@ pub(super) async fn run(context: &Context, verb: AccountVerb) -> CliResult {
             set_limits(context, name, least, ceiling, request).await
         }
         AccountVerb::Freeze { name, request } => {
-            let request_id = request_id(request);
-            let message = v1::FreezeAccountRequest { request_id: request_id.clone(), account: name };
-            let reply = context
-                .client
-                .ledger(message, |mut client, message| async move { client.freeze_account(message).await });
-            context.decided(&request_id, reply.await.map(|reply| decided(reply.decision)))
+            let id = RequestId::of(request);
+            let message = v1::FreezeAccountRequest { request_id: id.text(), account: name };
+            let result = |reply: v1::FreezeAccountResponse| decided(reply.decision);
+            let call = |mut client: Ledger, message| async move { client.freeze_account(message).await };
+            context.change(id, message, call, result).await
         }
         AccountVerb::Unfreeze { name, request } => {
-            let request_id = request_id(request);
-            let message = v1::UnfreezeAccountRequest { request_id: request_id.clone(), account: name };
-            let reply = context
-                .client
-                .ledger(message, |mut client, message| async move { client.unfreeze_account(message).await });
-            context.decided(&request_id, reply.await.map(|reply| decided(reply.decision)))
+            let id = RequestId::of(request);
+            let message = v1::UnfreezeAccountRequest { request_id: id.text(), account: name };
+            let result = |reply: v1::UnfreezeAccountResponse| decided(reply.decision);
+            let call = |mut client: Ledger, message| async move { client.unfreeze_account(message).await };
+            context.change(id, message, call, result).await
         }
         AccountVerb::Close { name, request } => {
-            let request_id = request_id(request);
-            let message = v1::CloseAccountRequest { request_id: request_id.clone(), account: name };
-            let reply = context
-                .client
-                .ledger(message, |mut client, message| async move { client.close_account(message).await });
-            context.decided(&request_id, reply.await.map(|reply| decided(reply.decision)))
+            let id = RequestId::of(request);
+            let message = v1::CloseAccountRequest { request_id: id.text(), account: name };
+            let result = |reply: v1::CloseAccountResponse| decided(reply.decision);
+            let call = |mut client: Ledger, message| async move { client.close_account(message).await };
+            context.change(id, message, call, result).await
         }
     }
 }
@@ -96,20 +93,20 @@ async fn set_limits(
     request: RequestArgs,
 ) -> CliResult {
     use v1::set_account_limits_request::CeilingChange;
-    let request_id = request_id(request);
+    let id = RequestId::of(request);
     let ceiling_change = ceiling.map(|text| match text.as_str() {
         "none" => CeilingChange::RemoveCeiling(true),
         _ => CeilingChange::Ceiling(text),
     });
     let message = v1::SetAccountLimitsRequest {
-        request_id: request_id.clone(),
+        request_id: id.text(),
         account,
         floor: least.as_deref().map(floor),
         ceiling_change,
     };
-    let reply =
-        context.client.ledger(message, |mut client, message| async move { client.set_account_limits(message).await });
-    context.decided(&request_id, reply.await.map(|reply| decided(reply.decision)))
+    let result = |reply: v1::SetAccountLimitsResponse| decided(reply.decision);
+    let call = |mut client: Ledger, message| async move { client.set_account_limits(message).await };
+    context.change(id, message, call, result).await
 }
 
 async fn show(context: &Context, name: String) -> CliResult {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::bench::BenchArgs;
@@ -20,6 +20,9 @@ fn version() -> &'static str {
     }
 }
 
+/// Where the options stand that every command has: behind the command's own.
+const OF_EVERY_COMMAND: &str = "Options of every command";
+
 /// A replicated double-entry payment ledger with try, confirm and cancel.
 #[derive(Debug, Parser)]
 #[command(name = "folio", version = version(), propagate_version = true, after_help = "Examples:
@@ -29,13 +32,26 @@ fn version() -> &'static str {
   folio account open liabilities:customers:1 --asset USD --class liability
   folio transfer --debit assets:bank --credit liabilities:customers:1 --amount 25.00
 
-Exit codes: 0 done, 1 failure, 2 usage, 3 not found, 4 refused, 5 unavailable, 6 outcome unknown, 7 verification failed.")]
+Commands that change something print their request id on standard error before they send it; \
+repeating a command with --request-id is always safe.
+
+Exit codes: 0 done, 1 failure, 2 usage, 3 not found, 4 refused, 5 unavailable, 6 outcome unknown, 7 verification failed.
+
+FOLIO_LOG sets what is logged on standard error: a level (off, error, warn, info, debug, trace), \
+or several parts such as info,openraft=debug.",
+    disable_help_flag = true, disable_version_flag = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) connection: Connection,
     /// How data is printed.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    #[arg(long, global = true, help_heading = OF_EVERY_COMMAND, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
+    /// Prints help; -h prints less.
+    #[arg(long, short = 'h', global = true, help_heading = OF_EVERY_COMMAND, action = ArgAction::Help)]
+    help: Option<bool>,
+    /// Prints the version.
+    #[arg(long, short = 'V', global = true, help_heading = OF_EVERY_COMMAND, action = ArgAction::Version)]
+    version: Option<bool>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -52,13 +68,13 @@ pub(crate) enum Output {
 #[derive(Debug, Args)]
 pub(crate) struct Connection {
     /// Replicas to ask, host:port joined by commas; the client finds the leader.
-    #[arg(long, global = true, env = "FOLIO_ENDPOINTS", value_delimiter = ',', default_value = "127.0.0.1:7001")]
+    #[arg(long, global = true, help_heading = OF_EVERY_COMMAND, env = "FOLIO_ENDPOINTS", value_delimiter = ',', default_value = "127.0.0.1:7001")]
     pub(crate) endpoints: Vec<String>,
     /// The longest that a call takes, retries included, such as 500ms or 10s.
-    #[arg(long, global = true, default_value = "10s", value_parser = parse_wait)]
+    #[arg(long, global = true, help_heading = OF_EVERY_COMMAND, default_value = "10s", value_parser = parse_wait)]
     pub(crate) timeout: Duration,
     /// How fresh a read must be: linearizable, stale, or at-least=INDEX.
-    #[arg(long, global = true, default_value = "linearizable", value_parser = parse_consistency)]
+    #[arg(long, global = true, help_heading = OF_EVERY_COMMAND, default_value = "linearizable", value_parser = parse_consistency)]
     pub(crate) consistency: Consistency,
 }
 
@@ -211,7 +227,7 @@ pub(crate) struct DemoArgs {
 /// The id of a mutating request.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
-    /// The request id, a UUID. Repeat the same id to repeat the same request safely; a fresh one is made and printed otherwise.
+    /// The request id, a UUID. Repeat the same id to repeat the same request safely; otherwise a fresh one is made, and printed before it is sent.
     #[arg(long, value_name = "UUID")]
     pub(crate) request_id: Option<String>,
 }
@@ -399,7 +415,8 @@ pub(crate) enum TxVerb {
     Confirm {
         /// The transaction.
         transaction_id: String,
-        /// One amount per posting, in order, joined by commas; zero leaves one out [default: all].
+        /// One amount per posting, in order, joined by commas; zero leaves one out. Without it all that was
+        /// reserved is booked.
         #[arg(long, value_delimiter = ',')]
         amounts: Vec<String>,
         #[command(flatten)]
@@ -420,7 +437,8 @@ pub(crate) enum TxVerb {
     Reverse {
         /// The transaction to reverse.
         original_id: String,
-        /// One amount per posting, in order, joined by commas; zero leaves one out [default: all].
+        /// One amount per posting, in order, joined by commas; zero leaves one out. Without it all that was
+        /// confirmed is reversed.
         #[arg(long, value_delimiter = ',')]
         amounts: Vec<String>,
         /// The reversal's own id [default: the request id].
@@ -461,8 +479,8 @@ pub(crate) enum TxVerb {
         #[arg(long)]
         to: Option<String>,
         /// The most that are listed.
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+        limit: u64,
     },
 }
 

@@ -3,20 +3,19 @@
 use serde_json::json;
 
 use super::args::AssetVerb;
-use super::context::{Context, request_id};
+use super::context::{Context, Ledger, RequestId};
 use super::{CliResult, output};
 use crate::proto::v1;
 
 pub(super) async fn run(context: &Context, verb: AssetVerb) -> CliResult {
     match verb {
         AssetVerb::Register { code, scale, request } => {
-            let request_id = request_id(request);
-            let message = v1::RegisterAssetRequest { request_id: request_id.clone(), code, scale };
-            let reply = context
-                .client
-                .ledger(message, |mut client, message| async move { client.register_asset(message).await });
-            let result = reply.await.map(|reply| v1::CommandResult { decision: reply.decision, ..Default::default() });
-            context.decided(&request_id, result)
+            let id = RequestId::of(request);
+            let message = v1::RegisterAssetRequest { request_id: id.text(), code, scale };
+            let result =
+                |reply: v1::RegisterAssetResponse| v1::CommandResult { decision: reply.decision, ..Default::default() };
+            let call = |mut client: Ledger, message| async move { client.register_asset(message).await };
+            context.change(id, message, call, result).await
         }
         AssetVerb::List => {
             let message = v1::ListAssetsRequest { read: context.read() };

@@ -180,11 +180,11 @@ pub(super) async fn trial_balance(context: &Context, args: TrialBalanceArgs) -> 
         .audit(message, |mut client, message| async move { client.get_trial_balance(message).await })
         .await?;
     let value = trial_balance_value(&reply);
-    output::rows(context.output, &TRIAL_BALANCE_HEADERS, trial_balance_rows(&reply), &value)?;
+    let printed = output::rows(context.output, &TRIAL_BALANCE_HEADERS, trial_balance_rows(&reply), &value);
     if is_whole && reply.lines.iter().any(|line| !line.is_balanced) {
         return Err(CliError::Verification("debits and credits differ over the whole book".to_owned()));
     }
-    Ok(())
+    printed
 }
 
 /// Prints the journal. A stream that breaks off is taken up again where it ended, at the next endpoint, until none gives anything for as long as a call may take.
@@ -203,8 +203,12 @@ pub(super) async fn journal(context: &Context, args: JournalArgs) -> CliResult {
         }
         match failure.kind {
             FailureKind::Unavailable | FailureKind::Unknown => {}
-            FailureKind::Malformed | FailureKind::NotFound | FailureKind::Rejected | FailureKind::Other => {
-                return Err(failure.into());
+            FailureKind::Malformed
+            | FailureKind::NotFound
+            | FailureKind::Rejected
+            | FailureKind::NotFolio
+            | FailureKind::Other => {
+                return Err(failure.at(context.client.address(endpoint)).into());
             }
         }
         if idle_since.elapsed() >= context.client.timeout() {
@@ -273,14 +277,10 @@ fn print_record(shape: Output, record: &v1::JournalRecord) -> CliResult {
             what = format!("{what} {part}");
         }
     }
+    output::line(&what)?;
     for posting in &record.postings {
-        what = format!(
-            "{what}\n          {} {} {} {}",
-            output::side(posting.side()),
-            posting.account,
-            posting.amount,
-            posting.asset
-        );
+        let v1::JournalPosting { account, amount, asset, .. } = posting;
+        output::line(&format!("          {} {account} {amount} {asset}", output::side(posting.side())))?;
     }
-    output::pairs(shape, &[("", what)], &value)
+    Ok(())
 }

@@ -1,21 +1,27 @@
 //! Tables for people, JSON for programs.
 
-use std::io::Write as _;
-
 use comfy_table::{ContentArrangement, Table, presets};
 use prost_types::Timestamp;
 use serde_json::{Value, json};
 
-use super::CliResult;
 use super::args::Output;
+use super::{CliError, CliResult};
+use crate::console::{self, plain};
 use crate::proto::v1;
 
-/// Prints on standard output. A reader that closed its end ends the command quietly.
+/// Prints a text as it is on standard output.
 pub(crate) fn print(text: &str) -> CliResult {
-    match writeln!(std::io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        result => Ok(result?),
-    }
+    console::print(text).map_err(CliError::Unprinted)
+}
+
+/// Prints one line on standard output, whatever is in the text.
+pub(crate) fn line(text: &str) -> CliResult {
+    print(&plain(text))
+}
+
+/// Tells something on standard error, in one line. Where nobody can be told, nothing is to be done.
+pub(crate) fn tell(text: &str) {
+    let _ = console::say(text);
 }
 
 /// Prints one JSON value.
@@ -38,7 +44,7 @@ pub(crate) fn rows(output: Output, headers: &[&str], rows: Vec<Vec<String>>, val
         Output::Table => {
             let mut shown = table(headers);
             for row in rows {
-                shown.add_row(row);
+                shown.add_row(row.iter().map(|cell| plain(cell)));
             }
             print(&shown.to_string())
         }
@@ -52,7 +58,7 @@ pub(crate) fn pairs(output: Output, pairs: &[(&str, String)], value: &Value) -> 
         Output::Table => {
             let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
             for (name, value) in pairs {
-                print(&format!("{name:width$}  {value}"))?;
+                print(&format!("{name:width$}  {}", plain(value)))?;
             }
             Ok(())
         }

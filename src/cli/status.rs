@@ -46,6 +46,7 @@ pub(super) fn value(status: &v1::GetStatusResponse) -> Value {
         "seeded_bug": status.seeded_bug,
         "purged_index": status.purged_index,
         "snapshot_index": status.snapshot_index,
+        "dropped_log_lines": status.dropped_log_lines,
     })
 }
 
@@ -62,16 +63,18 @@ pub(super) fn row(status: &v1::GetStatusResponse) -> Vec<String> {
         status.journal_sequence.to_string(),
         status.state_hash.chars().take(16).collect(),
         status.accounts.to_string(),
+        status.dropped_log_lines.to_string(),
     ]
 }
 
 /// The headers of the rows.
-pub(super) const HEADERS: [&str; 9] =
-    ["address", "replica", "role", "term", "log end", "applied", "journal", "state hash", "accounts"];
+pub(super) const HEADERS: [&str; 10] =
+    ["address", "replica", "role", "term", "log end", "applied", "journal", "state hash", "accounts", "log lines lost"];
 
-/// The row of an endpoint that does not answer: as wide as the others, and not to be taken for one of them.
-fn silent_row(address: &str) -> Vec<String> {
-    let mut row = vec![address.to_owned(), "-".to_owned(), "does not answer".to_owned()];
+/// The row of an endpoint without a status: as wide as the others, not to be taken for one of them.
+fn silent_row(address: &str, kind: FailureKind) -> Vec<String> {
+    let why = if kind == FailureKind::NotFolio { "no port for clients" } else { "does not answer" };
+    let mut row = vec![address.to_owned(), "-".to_owned(), why.to_owned()];
     row.resize(HEADERS.len(), "-".to_owned());
     row
 }
@@ -92,8 +95,9 @@ pub(super) async fn run(context: &Context) -> CliResult {
             }
             Err(failure) => {
                 let address = client.address(endpoint);
-                eprintln!("folio: {address} does not answer: {failure}");
-                rows.push(silent_row(address));
+                let failure = failure.at(address);
+                output::tell(&format!("folio: {failure}"));
+                rows.push(silent_row(address, failure.kind));
                 values.push(json!({ "address": address, "error": failure.message }));
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::{DetailArgs, PostingArgs, StateArg, TransferArgs, TxVerb};
-use super::context::{Context, metadata, optional_timestamp, request_id};
+use super::context::{Context, Ledger, RequestId, metadata, optional_timestamp};
 use super::{CliError, CliResult, output};
 use crate::proto::v1;
 
@@ -33,10 +33,15 @@ fn postings(debits: &[String], credits: &[String]) -> CliResult<Vec<v1::Posting>
         .collect()
 }
 
+/// What was decided of a transaction.
+fn decided(decision: Option<v1::Decision>, transaction_id: String) -> v1::CommandResult {
+    v1::CommandResult { decision, transaction_id, ..Default::default() }
+}
+
 pub(super) async fn transfer(context: &Context, args: TransferArgs) -> CliResult {
-    let request_id = request_id(args.request);
+    let id = RequestId::of(args.request);
     let message = v1::TransferRequest {
-        request_id: request_id.clone(),
+        request_id: id.text(),
         transaction_id: args.transaction_id,
         debit_account: args.debit,
         credit_account: args.credit,
@@ -44,13 +49,8 @@ pub(super) async fn transfer(context: &Context, args: TransferArgs) -> CliResult
         asset: String::new(),
         details: details(args.details)?,
     };
-    let reply = context.client.ledger(message, |mut client, message| async move { client.transfer(message).await });
-    let result = reply.await.map(|reply| v1::CommandResult {
-        decision: reply.decision,
-        transaction_id: reply.transaction_id,
-        ..Default::default()
-    });
-    context.decided(&request_id, result)
+    let result = |reply: v1::TransferResponse| decided(reply.decision, reply.transaction_id);
+    context.change(id, message, |mut client, message| async move { client.transfer(message).await }, result).await
 }
 
 pub(super) async fn run(context: &Context, verb: TxVerb) -> CliResult {
@@ -58,55 +58,39 @@ pub(super) async fn run(context: &Context, verb: TxVerb) -> CliResult {
         TxVerb::Post(args) => post(context, args).await,
         TxVerb::Try { postings, hold } => try_hold(context, postings, hold).await,
         TxVerb::Confirm { transaction_id, amounts, request } => {
-            let request_id = request_id(request);
+            let id = RequestId::of(request);
             let message = v1::ConfirmTransactionRequest {
-                request_id: request_id.clone(),
+                request_id: id.text(),
                 transaction_id: transaction_id.clone(),
                 amounts,
             };
-            let reply = context
-                .client
-                .ledger(message, |mut client, message| async move { client.confirm_transaction(message).await });
-            let result = reply.await.map(|reply| v1::CommandResult {
-                decision: reply.decision,
-                transaction_id,
-                ..Default::default()
-            });
-            context.decided(&request_id, result)
+            let result = |reply: v1::ConfirmTransactionResponse| decided(reply.decision, transaction_id);
+            let call = |mut client: Ledger, message| async move { client.confirm_transaction(message).await };
+            context.change(id, message, call, result).await
         }
         TxVerb::Cancel { transaction_id, request } => {
-            let request_id = request_id(request);
+            let id = RequestId::of(request);
             let message =
-                v1::CancelTransactionRequest { request_id: request_id.clone(), transaction_id: transaction_id.clone() };
-            let reply = context
-                .client
-                .ledger(message, |mut client, message| async move { client.cancel_transaction(message).await });
-            let result = reply.await.map(|reply| v1::CommandResult {
-                decision: reply.decision,
-                transaction_id,
+                v1::CancelTransactionRequest { request_id: id.text(), transaction_id: transaction_id.clone() };
+            let result = |reply: v1::CancelTransactionResponse| v1::CommandResult {
                 empty: reply.empty,
-                ..Default::default()
-            });
-            context.decided(&request_id, result)
+                ..decided(reply.decision, transaction_id)
+            };
+            let call = |mut client: Ledger, message| async move { client.cancel_transaction(message).await };
+            context.change(id, message, call, result).await
         }
         TxVerb::Reverse { original_id, amounts, transaction_id, details: told, request } => {
-            let request_id = request_id(request);
+            let id = RequestId::of(request);
             let message = v1::ReverseTransactionRequest {
-                request_id: request_id.clone(),
+                request_id: id.text(),
                 transaction_id,
                 original_id,
                 amounts,
                 details: details(told)?,
             };
-            let reply = context
-                .client
-                .ledger(message, |mut client, message| async move { client.reverse_transaction(message).await });
-            let result = reply.await.map(|reply| v1::CommandResult {
-                decision: reply.decision,
-                transaction_id: reply.transaction_id,
-                ..Default::default()
-            });
-            context.decided(&request_id, result)
+            let result = |reply: v1::ReverseTransactionResponse| decided(reply.decision, reply.transaction_id);
+            let call = |mut client: Ledger, message| async move { client.reverse_transaction(message).await };
+            context.change(id, message, call, result).await
         }
         TxVerb::Show { transaction_id } => show(context, transaction_id).await,
         TxVerb::List { account, prefix, reference, state, from, to, limit } => {
@@ -136,21 +120,16 @@ fn wire_state(state: StateArg) -> v1::TransactionState {
 }
 
 async fn post(context: &Context, args: PostingArgs) -> CliResult {
-    let request_id = request_id(args.request);
+    let id = RequestId::of(args.request);
     let message = v1::PostTransactionRequest {
-        request_id: request_id.clone(),
+        request_id: id.text(),
         transaction_id: args.transaction_id,
         postings: postings(&args.debit, &args.credit)?,
         details: details(args.details)?,
     };
-    let reply =
-        context.client.ledger(message, |mut client, message| async move { client.post_transaction(message).await });
-    let result = reply.await.map(|reply| v1::CommandResult {
-        decision: reply.decision,
-        transaction_id: reply.transaction_id,
-        ..Default::default()
-    });
-    context.decided(&request_id, result)
+    let result = |reply: v1::PostTransactionResponse| decided(reply.decision, reply.transaction_id);
+    let call = |mut client: Ledger, message| async move { client.post_transaction(message).await };
+    context.change(id, message, call, result).await
 }
 
 /// A length of time on the wire.
@@ -159,23 +138,20 @@ pub(super) fn wire_duration(length: Duration) -> Option<prost_types::Duration> {
 }
 
 async fn try_hold(context: &Context, args: PostingArgs, hold: Option<Duration>) -> CliResult {
-    let request_id = request_id(args.request);
+    let id = RequestId::of(args.request);
     let message = v1::TryTransactionRequest {
-        request_id: request_id.clone(),
+        request_id: id.text(),
         transaction_id: args.transaction_id,
         postings: postings(&args.debit, &args.credit)?,
         details: details(args.details)?,
         timeout: hold.and_then(wire_duration),
     };
-    let reply =
-        context.client.ledger(message, |mut client, message| async move { client.try_transaction(message).await });
-    let result = reply.await.map(|reply| v1::CommandResult {
-        decision: reply.decision,
-        transaction_id: reply.transaction_id,
+    let result = |reply: v1::TryTransactionResponse| v1::CommandResult {
         deadline: reply.deadline,
-        ..Default::default()
-    });
-    context.decided(&request_id, result)
+        ..decided(reply.decision, reply.transaction_id)
+    };
+    let call = |mut client: Ledger, message| async move { client.try_transaction(message).await };
+    context.change(id, message, call, result).await
 }
 
 fn value(transaction: &v1::Transaction) -> Value {
@@ -256,7 +232,8 @@ async fn show(context: &Context, transaction_id: String) -> CliResult {
     output::rows(context.output, &["journal", "time", "event", "request", "log index"], events.collect(), &value)
 }
 
-async fn list(context: &Context, mut request: v1::ListTransactionsRequest, limit: usize) -> CliResult {
+async fn list(context: &Context, mut request: v1::ListTransactionsRequest, limit: u64) -> CliResult {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut transactions = Vec::new();
     let mut point = None;
     while transactions.len() < limit {

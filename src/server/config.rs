@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use crate::replication::identity::Member;
@@ -54,7 +55,11 @@ pub enum ConfigError {
 
   # One of three
   folio serve --data-dir ./one --replica-id 1 --found \\
-    --members 1=127.0.0.1:7101/127.0.0.1:7001,2=127.0.0.1:7102/127.0.0.1:7002,3=127.0.0.1:7103/127.0.0.1:7003")]
+    --members 1=127.0.0.1:7101/127.0.0.1:7001,2=127.0.0.1:7102/127.0.0.1:7002,3=127.0.0.1:7103/127.0.0.1:7003
+
+The log goes to standard error, and lines that cannot be written there are dropped and counted in \
+`folio status`. FOLIO_LOG sets what is logged: a level (off, error, warn, info, debug, trace), or \
+several parts such as info,openraft=debug.")]
 pub struct ServeArgs {
     /// A TOML file with any of these settings; flags and variables are stronger.
     #[arg(long, env = "FOLIO_CONFIG", value_name = "FILE")]
@@ -70,6 +75,7 @@ pub struct ServeArgs {
     pub members: Option<String>,
     /// Founds the cluster if the folder is empty. Without it an empty folder is refused: it must not vote.
     #[arg(long, env = "FOLIO_FOUND", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(value_parser = BoolishValueParser::new())]
     pub found: Option<bool>,
     /// The cluster's name, the same for all members [default: folio].
     #[arg(long, env = "FOLIO_CLUSTER", value_name = "NAME")]
@@ -80,6 +86,7 @@ pub struct ServeArgs {
     /// Allows listening on addresses other machines can reach. There is no TLS and no authentication yet: whoever reaches the port can move
     /// money and read the book.
     #[arg(long, env = "FOLIO_ALLOW_UNENCRYPTED_UNAUTHENTICATED_NETWORK", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(value_parser = BoolishValueParser::new())]
     pub allow_unencrypted_unauthenticated_network: Option<bool>,
     /// After how many log entries a snapshot is taken and the log purged [default: 20000].
     #[arg(long, env = "FOLIO_SNAPSHOT_ENTRIES", value_name = "N")]

@@ -25,7 +25,8 @@ fn once_and_again(replica: &Replica, request_id: &str, command: &[&str], other: 
     assert_eq!(again["decision"]["first"]["log_index"], first["decision"]["at"]["log_index"], "{again}");
     let reused = replica.folio(&[other, &given].concat()).expect(4).says(&["REQUEST_ID_REUSED", "What to do:"]);
     assert_eq!(reused.stdout, "", "a table has nothing to show of what was not done");
-    assert!(reused.stderr.contains(request_id), "the request id is told all the same: {reused:?}");
+    assert_eq!(reused.told_id(), request_id, "the request id is told first, and before anything is sent");
+    assert_eq!(reused.stderr.matches(request_id).count(), 1, "and once: {reused:?}");
     first
 }
 
@@ -173,6 +174,29 @@ fn columns(table: &str) {
             assert!(row[column] != ' ' && row[column - 1] == ' ', "{name} is out of line in\n{table}");
         }
     }
+}
+
+#[test]
+fn a_confirm_without_amounts_books_all_and_says_so_and_an_empty_text_is_no_list() {
+    let replica = Replica::start();
+    replica.open_usd();
+    replica.json(&["transfer", "--debit", BANK, "--credit", ALICE, "--amount", "9.00"]);
+    let (debit, credit) = (format!("{ALICE}=5.00"), format!("{SHOP}=5.00"));
+    replica.json(&["tx", "try", "--debit", &debit, "--credit", &credit, "--request-id", &id(1)]);
+    // As a script writes it whose variable is empty.
+    for amounts in ["", ","] {
+        let ran = replica.folio(&["tx", "confirm", &id(1), "--amounts", amounts]);
+        assert!([2, 4].contains(&ran.code), "{amounts:?}: {ran:?}");
+        assert!(ran.stderr.contains("AMOUNT_"), "{amounts:?}: {ran:?}");
+    }
+    assert_eq!(text(&replica.json(&["tx", "show", &id(1)]), "/transaction/state"), "TRIED");
+    replica.json(&["tx", "confirm", &id(1)]);
+    assert_eq!(text(&replica.json(&["balance", SHOP]), "/posted"), "5.00");
+    let help = replica.folio(&["tx", "confirm", "--help"]).expect(0).stdout;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("Without it all that was reserved is booked"), "{help}");
+    let proto = include_str!("../../proto/folio/v1/ledger.proto");
+    assert!(proto.contains("Empty: everything that was reserved is confirmed."), "the field says so too");
 }
 
 #[test]

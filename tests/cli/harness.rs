@@ -25,7 +25,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Ran {
+    pub fn of(output: Output) -> Ran {
         let code = output.status.code().unwrap_or_else(|| panic!("ended by a signal: {output:?}"));
         let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
         Ran { code, stdout: text(output.stdout), stderr: text(output.stderr) }
@@ -49,6 +49,13 @@ impl Ran {
     pub fn expect(self, code: i32) -> Ran {
         assert_eq!(self.code, code, "exit code of {self:?}");
         self
+    }
+
+    /// The request id that was told before anything was sent: the first line of standard error.
+    #[track_caller]
+    pub fn told_id(&self) -> &str {
+        let first = self.stderr.lines().next().and_then(|line| line.strip_prefix("request id: "));
+        first.unwrap_or_else(|| panic!("no request id is told first: {self:?}"))
     }
 
     /// Standard error must hold all of these.
@@ -96,15 +103,20 @@ pub struct Served {
 
 impl Served {
     /// Spawns it; standard error goes to a file.
-    pub fn spawn(mut command: Command, log: PathBuf) -> Served {
+    pub fn spawn(command: Command, log: PathBuf) -> Served {
         let file = fs::File::create(&log).unwrap();
-        let child = command.stdout(Stdio::null()).stderr(file).spawn().expect("the program starts");
+        Served::spawn_with(command, file, log)
+    }
+
+    /// Spawns it with another standard error; then the file is whatever it is.
+    pub fn spawn_with(mut command: Command, stderr: impl Into<Stdio>, log: PathBuf) -> Served {
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn().expect("the program starts");
         Served { child, log }
     }
 
     /// What it said so far.
     pub fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     pub fn pid(&self) -> u32 {
@@ -212,6 +224,51 @@ impl Place {
     }
 }
 
+/// Three replicas of one cluster, each at its place and with what it is started with.
+pub fn places_of_three(folder: &Path) -> Vec<(Place, [String; 3])> {
+    let addresses: Vec<(String, String)> = (0..3).map(|_| free_addresses()).collect();
+    let member = |(index, (peers, clients)): (usize, &(String, String))| format!("{}={peers}/{clients}", index + 1);
+    let members = addresses.iter().enumerate().map(member).collect::<Vec<_>>().join(",");
+    let place = |(index, (_, address)): (usize, &(String, String))| {
+        let folder = folder.join(format!("replica-{}", index + 1));
+        fs::create_dir_all(&folder).unwrap();
+        let place = Place { folder, members: members.clone(), address: address.clone() };
+        (place, ["--found".to_owned(), "--replica-id".to_owned(), (index + 1).to_string()])
+    };
+    addresses.iter().enumerate().map(place).collect()
+}
+
+/// Bytes that lie unread on connections to an address of IPv4 loopback. If the process that listens
+/// there was stopped, they are what was sent to it since.
+pub fn unread(address: &str) -> u64 {
+    let port: u16 = address.rsplit_once(':').unwrap().1.parse().unwrap();
+    let own = format!("0100007F:{port:04X}");
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let rows = table.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        let is_own =
+            cells.get(1).is_some_and(|local| *local == own) && cells.get(3).is_some_and(|state| *state == "01");
+        let (_, received) = cells.get(4).filter(|_| is_own)?.split_once(':')?;
+        u64::from_str_radix(received, 16).ok()
+    });
+    rows.sum()
+}
+
+/// Details so long that [`unread`] tells whether a request that has them was sent: more than a thousand bytes.
+pub fn long_details() -> Vec<String> {
+    (0..5).flat_map(|number| ["--metadata".to_owned(), format!("note-{number}={}", "x".repeat(240))]).collect()
+}
+
+/// Waits until a condition holds.
+#[track_caller]
+pub fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "in vain: {what}");
+        std::thread::sleep(PAUSE);
+    }
+}
+
 /// A single replica that leads, in a temporary folder.
 #[derive(Debug)]
 pub struct Replica {
@@ -243,8 +300,10 @@ impl Replica {
     #[track_caller]
     pub fn json(&self, args: &[&str]) -> Value {
         let ran = self.folio(&[args, &["--output", "json"]].concat()).expect(0);
-        assert_eq!(ran.stderr, "", "nothing to say on standard error: {ran:?}");
-        ran.json()
+        let value = ran.json();
+        let told = value["request_id"].as_str().map(|id| format!("request id: {id}\n"));
+        assert_eq!(ran.stderr, told.unwrap_or_default(), "the id of a change and nothing else: {ran:?}");
+        value
     }
 
     /// USD, a bank account without a floor, and two customers with the given floors of zero.

@@ -63,10 +63,67 @@ fn usage_errors_end_with_code_2_and_say_what_to_mend() {
         (&["balance", "a", "--at", "2026-01-31", "--sequence", "1"], "cannot be used with"),
         (&["bench", "--batch", "8193"], "8193"),
         (&["completions", "cmd"], "cmd"),
+        (&["tx", "list", "--limit", "0"], "0 is not in 1.."),
+        (
+            &["account", "open", "a", "--asset", "USD", "--class", "asset", "--metadata", "k=1", "--metadata", "k=2"],
+            "\"k\" twice",
+        ),
+        (
+            &["transfer", "--debit", "a", "--credit", "b", "--amount", "1", "--metadata", "k=1", "--metadata", "k=1"],
+            "\"k\" twice",
+        ),
+        (&["tx", "reverse", "17", "--metadata", "=1", "--metadata", "=2"], "\"\" twice"),
     ] {
         let ran = folio(args).expect(2).says(&[says]);
         assert_eq!(ran.stdout, "", "{args:?}");
     }
+}
+
+#[test]
+fn options_that_all_commands_share_stand_behind_a_commands_own() {
+    const SHARED: [&str; 6] = ["--endpoints", "--timeout", "--consistency", "--output", "--help", "--version"];
+    let mut found = vec![vec![]];
+    all(&[], &mut found);
+    for command in &found {
+        let mut args: Vec<&str> = command.iter().map(String::as_str).collect();
+        args.push("--help");
+        let help = folio(&args).expect(0).stdout;
+        let (own, shared) =
+            help.split_once("\nOptions of every command:\n").unwrap_or_else(|| panic!("{command:?}: {help}"));
+        // Where options begin; examples speak of all of them.
+        let named = |part: &str, option: &str| {
+            part.lines().any(|line| {
+                let line = line.trim_start();
+                line.starts_with(option)
+                    || line.split_once(", ").is_some_and(|(short, long)| short.len() == 2 && long.starts_with(option))
+            })
+        };
+        for option in SHARED {
+            assert!(named(shared, option) && !named(own, option), "{option} of {command:?}: {help}");
+        }
+        assert!(!shared.contains("\nOptions:\n"), "{command:?}: {help}");
+    }
+}
+
+#[test]
+fn a_bad_level_of_the_log_ends_every_command_and_is_named() {
+    for (bad, part) in [("inof", "\"inof\""), ("info,openraft=loud", "\"openraft=loud\""), ("folio", "\"folio\"")] {
+        for command in [&["status"][..], &["serve", "--data-dir", "/nonexistent/data"], &["completions", "bash"]] {
+            let output = program().args(command).env("FOLIO_LOG", bad).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{bad} {command:?}: {said}");
+            assert!(
+                said.contains("FOLIO_LOG") && said.contains(part) && said.contains("TARGET=LEVEL"),
+                "{bad}: {said}"
+            );
+        }
+    }
+    for good in ["", "off", "info,openraft=debug"] {
+        let output = program().args(["completions", "bash"]).env("FOLIO_LOG", good).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{good}: {output:?}");
+    }
+    assert!(folio(&["--help"]).expect(0).stdout.contains("FOLIO_LOG"));
+    assert!(folio(&["serve", "--help"]).expect(0).stdout.contains("FOLIO_LOG"));
 }
 
 #[test]

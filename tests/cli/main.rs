@@ -1,7 +1,15 @@
 //! The program as people and scripts use it: the real binary in processes of its own, on loopback, with real folders.
 //!
 //! Nothing in here calls the library to change the book; what is asserted is what a shell sees: exit codes, standard output, standard error.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod bench;
 mod commands;
@@ -13,6 +21,9 @@ mod import;
 mod reasons;
 mod serve;
 mod services;
+mod shown;
+mod signals;
 mod stock_clients;
+mod streams;
 mod transport;
 mod trouble;

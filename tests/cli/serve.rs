@@ -86,6 +86,28 @@ fn flags_are_stronger_than_variables_and_variables_than_the_file() {
 }
 
 #[test]
+fn a_setting_that_is_true_or_false_may_be_written_as_people_write_it() {
+    for yes in ["1", "true", "yes", "on", "Y"] {
+        let temporary = tempfile::tempdir().unwrap();
+        let place = Place::new(&temporary.path().join("data"));
+        let mut command = place.command(&[]);
+        command.env("FOLIO_FOUND", yes).env("FOLIO_ALLOW_UNENCRYPTED_UNAUTHENTICATED_NETWORK", "0");
+        let mut served = Served::spawn(command, temporary.path().join("log"));
+        place.await_leader(&mut served).unwrap_or_else(|said| panic!("{yes}: {said}"));
+        assert_eq!(served.stop(), 0, "{yes}: {}", served.said());
+    }
+    for no in ["0", "false", "no", "off", "N"] {
+        let temporary = tempfile::tempdir().unwrap();
+        let place = Place::new(&temporary.path().join("data"));
+        let mut command = place.command(&[]);
+        command.env("FOLIO_FOUND", no);
+        let mut served = Served::spawn(command, temporary.path().join("log"));
+        assert_eq!(served.wait(), 1, "{no}: {}", served.said());
+        assert!(served.said().contains("was never founded"), "{no}: {}", served.said());
+    }
+}
+
+#[test]
 fn a_variable_that_is_no_setting_is_named_in_the_log() {
     let temporary = tempfile::tempdir().unwrap();
     let place = Place::new(&temporary.path().join("data"));

@@ -1,6 +1,5 @@
 //! What stock tools find on a spawned replica: health, reflection, and the bounds of a request.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use folio::proto::v1;
@@ -16,7 +15,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt as _;
 
-use super::harness::{BANK, Place, Ran, Replica, SHOP, Served, folio, free_addresses, text};
+use super::harness::{BANK, Place, Ran, Replica, SHOP, Served, folio, places_of_three, text};
 
 fn channel(address: &str) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
@@ -114,17 +113,11 @@ async fn a_request_beyond_two_mebibytes_is_refused_with_its_size_before_anything
 
 /// Three replicas of one cluster, founded together.
 pub fn cluster(folder: &std::path::Path) -> Vec<(Place, Served)> {
-    let addresses: Vec<(String, String)> = (0..3).map(|_| free_addresses()).collect();
-    let member = |(index, (peers, clients)): (usize, &(String, String))| format!("{}={peers}/{clients}", index + 1);
-    let members = addresses.iter().enumerate().map(member).collect::<Vec<_>>().join(",");
-    let start = |(index, (_, address)): (usize, &(String, String))| {
-        let folder = folder.join(format!("replica-{}", index + 1));
-        fs::create_dir_all(&folder).unwrap();
-        let place = Place { folder, members: members.clone(), address: address.clone() };
-        let served = place.start(&["--found", "--replica-id", &(index + 1).to_string()]);
+    let start = |(place, more): (Place, [String; 3])| {
+        let served = place.start(&more.each_ref().map(String::as_str));
         (place, served)
     };
-    addresses.iter().enumerate().map(start).collect()
+    places_of_three(folder).into_iter().map(start).collect()
 }
 
 #[tokio::test]

@@ -32,10 +32,9 @@ fn client(cluster: &Cluster) -> Result<Client, CliError> {
     Ok(Client::new(&config)?)
 }
 
-fn say(shape: Output, text: &str) {
-    if shape == Output::Table {
-        println!("{text}");
-    }
+/// Says something to people, in one line or none.
+fn say(shape: Output, text: &str) -> CliResult {
+    if shape == Output::Table { output::line(text) } else { Ok(()) }
 }
 
 fn progress(total: u64) -> ProgressBar {
@@ -62,7 +61,7 @@ pub(super) async fn run(args: DemoArgs, shape: Output) -> CliResult {
 
 async fn run_day(args: DemoArgs, shape: Output) -> CliResult {
     let mut cluster = Cluster::start().await?;
-    say(shape, &format!("Three replicas in {}", cluster.folder().display()));
+    say(shape, &format!("Three replicas in {}", cluster.folder().display()))?;
     let day = Arc::new(Day::open(&client(&cluster)?).await?);
     let tally = Arc::new(Tally::default());
     let total = u64::from(args.clients) * u64::from(args.payments);
@@ -89,23 +88,33 @@ async fn run_day(args: DemoArgs, shape: Output) -> CliResult {
     bar.finish_and_clear();
     tally.count_expired(&client(&cluster)?, Duration::from_millis(HOLD_MS)).await?;
     let proof = verify::verify(&cluster, &client(&cluster)?).await?;
-    report(shape, &tally, &proof, killed, failover)?;
+    let mut printed = report(shape, &tally, &proof, killed, failover);
     if args.keep {
-        say(
-            shape,
-            &format!("\nThe cluster stays up. Talk to it:\n  export FOLIO_ENDPOINTS={}", cluster.endpoints().join(",")),
-        );
-        say(shape, "  folio status\n  folio trial-balance\n  folio account list");
-        say(shape, &format!("Stop it with: kill {}", cluster.process_ids().join(" ")));
+        printed = printed.and_then(|()| say_how_to_go_on(shape, &cluster));
         cluster.keep();
     } else {
         cluster.stop().await;
     }
     if proof.trial_balance_zero && proof.replicas_agree {
-        Ok(())
+        printed
     } else {
         Err(CliError::Verification("the trial balance is not zero, or the replicas do not agree".to_owned()))
     }
+}
+
+fn say_how_to_go_on(shape: Output, cluster: &Cluster) -> CliResult {
+    for line in [
+        "",
+        "The cluster stays up. Talk to it:",
+        &format!("  export FOLIO_ENDPOINTS={}", cluster.endpoints().join(",")),
+        "  folio status",
+        "  folio trial-balance",
+        "  folio account list",
+        &format!("Stop it with: kill {}", cluster.process_ids().join(" ")),
+    ] {
+        say(shape, line)?;
+    }
+    Ok(())
 }
 
 /// Kills the leader, and measures how long it takes until a payment that was sent afterwards is booked.
@@ -146,13 +155,16 @@ fn report(shape: Output, tally: &Tally, proof: &verify::Proof, killed: usize, fa
     if shape == Output::Json {
         return output::json_value(&value);
     }
-    println!("\nThe trial balance");
+    say(shape, "")?;
+    say(shape, "The trial balance")?;
     let rows = super::audit::trial_balance_rows(&proof.trial_balance);
     output::rows(shape, &super::audit::TRIAL_BALANCE_HEADERS, rows, &value)?;
-    println!("\nThe cluster");
+    say(shape, "")?;
+    say(shape, "The cluster")?;
     let rows = proof.statuses.iter().map(super::status::row).collect();
     output::rows(shape, &super::status::HEADERS, rows, &value)?;
-    println!("\nWhat happened");
+    say(shape, "")?;
+    say(shape, "What happened")?;
     let names = [
         "transactions",
         "confirmed",

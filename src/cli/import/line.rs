@@ -169,7 +169,9 @@ fn details(
 ) -> Parsed<Option<v1::Details>> {
     let effective_at = effective_at.map(|text| timestamp(text)).transpose().map_err(|error| match error {
         CliError::Usage(problem) => format!("effective_at: {problem}"),
-        CliError::Call(_) | CliError::Verification(_) | CliError::General(_) => error.message(),
+        CliError::Call(_) | CliError::Verification(_) | CliError::Unprinted(_) | CliError::General(_) => {
+            error.message()
+        }
     })?;
     Ok(Some(v1::Details { reference, metadata, effective_at }))
 }

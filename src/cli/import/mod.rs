@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use prost::Message as _;
 
 use super::context::Context;
-use super::{CliError, CliResult};
+use super::{CliError, CliResult, signals};
 use crate::client::{Client, Failure, FailureKind};
 use crate::proto::v1;
 use line::Line;
@@ -126,9 +126,9 @@ pub(super) async fn run(context: &Context, args: ImportArgs) -> CliResult {
     while walk.next(&mut checked)?.is_some() {}
     walk.bar.finish_and_clear();
     if args.dry_run || (checked.bad > 0 && !args.skip_bad_lines) {
-        checked.print(context.output, &file, args.dry_run)?;
+        let printed = checked.print(context.output, &file, args.dry_run);
         return match checked.bad {
-            0 => Ok(()),
+            0 => printed,
             bad if args.dry_run => Err(CliError::General(format!("{bad} lines of {file} are bad"))),
             bad => Err(CliError::General(format!(
                 "{bad} lines of {file} are bad and nothing was sent; mend them, or give --skip-bad-lines"
@@ -137,8 +137,8 @@ pub(super) async fn run(context: &Context, args: ImportArgs) -> CliResult {
     }
     drop((walk, checked));
     let mut report = Report::default();
-    let result = send_all(context, &args, &mut report).await;
-    report.print(context.output, &file, false)?;
+    let result = signals::or_stopped(send_all(context, &args, &mut report)).await;
+    let printed = report.print(context.output, &file, false);
     result?;
     if report.bad > 0 {
         return Err(CliError::General(format!("{} lines of {file} are bad and were skipped", report.bad)));
@@ -150,7 +150,7 @@ pub(super) async fn run(context: &Context, args: ImportArgs) -> CliResult {
         );
         return Err(CliError::Call(Failure::local(FailureKind::Rejected, message)));
     }
-    Ok(())
+    printed
 }
 
 async fn send_all(context: &Context, args: &ImportArgs, report: &mut Report) -> CliResult {

@@ -89,18 +89,18 @@ impl Report {
     pub(super) fn print(&self, shape: Output, file: &str, dry_run: bool) -> CliResult {
         if shape == Output::Table {
             for (line, reason) in &self.bad_lines {
-                eprintln!("{file}:{line}: {reason}");
+                output::tell(&format!("{file}:{line}: {reason}"));
             }
             for refused in &self.refusals {
-                eprintln!(
+                output::tell(&format!(
                     "{file}:{}: {} is refused: {}: {}",
                     refused.line, refused.id, refused.reason, refused.message
-                );
+                ));
             }
             let told = self.bad_lines.len() + self.refusals.len();
             let found = usize::try_from(self.bad + self.refused).unwrap_or(usize::MAX);
             if told < found {
-                eprintln!("{file}: {} more lines are bad or refused", found - told);
+                output::tell(&format!("{file}: {} more lines are bad or refused", found - told));
             }
         }
         let mut pairs = vec![("lines", self.lines.to_string()), ("bad", self.bad.to_string())];
