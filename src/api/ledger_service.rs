@@ -306,7 +306,7 @@ impl LedgerService for Api {
         let id = convert::request_id(&message.request_id)?;
         let view = self.view(message.read.as_ref(), deadline).await?;
         let found = self.ask(&view, move |view| Ok(first_answer(view, id)?)).await?;
-        let Some((answer, operation)) = found else {
+        let Some((answer, operation, asked)) = found else {
             return Err(errors::not_found(
                 errors::Reason::NotFound,
                 "request",
@@ -314,35 +314,44 @@ impl LedgerService for Api {
                 (view.index(), view.time()),
             ));
         };
+        let mut result = answers::command_result(&answer);
+        if result.transaction_id.is_empty() {
+            // Whoever chose an id for a transaction that was refused may want to cancel that id.
+            result.transaction_id = asked.map(|transaction| transaction.to_string()).unwrap_or_default();
+        }
         Ok(Response::new(v1::GetRequestOutcomeResponse {
             read_point: Some(render::read_point(&view)),
-            result: Some(answers::command_result(&answer)),
+            result: Some(result),
             items: answers::items(&answer),
             operation,
         }))
     }
 }
 
-use ledger::RequestId;
+use ledger::{RequestId, TransactionId};
 
 use crate::book::BookError;
 use crate::book::view::BookView;
 
-/// The answer that is kept under a request id, and its operation's name.
-fn first_answer(view: &BookView, id: RequestId) -> Result<Option<(Answer, String)>, BookError> {
+type FirstAnswer = (Answer, String, Option<TransactionId>);
+
+/// The answer that is kept under a request id, its operation's name, and of one that booked nothing
+/// the transaction that was asked for.
+fn first_answer(view: &BookView, id: RequestId) -> Result<Option<FirstAnswer>, BookError> {
     let Some(record) = view.request(&id)? else { return Ok(None) };
-    let (outcome, sequence, replay_of, operation) = match record.body {
+    let (outcome, sequence, replay_of, operation, asked) = match record.body {
         RequestBody::Booked(sequence) => {
             let booked = view.known_journal(sequence)?;
             let accepted = ledger::records::accepted_by(&booked)
                 .ok_or(BookError::Malformed { what: "request: it points to an expiry" })?;
             let operation = render::event_name(&booked.event).to_owned();
-            (ledger::Outcome::Accepted(accepted), Some(sequence), None, operation)
+            (ledger::Outcome::Accepted(accepted), Some(sequence), None, operation, None)
         }
         RequestBody::Kept(kept) => {
             let operation = kept.command.operation.name().to_owned();
-            (kept.outcome, kept.sequence, kept.replay_of, operation)
+            let asked = kept.command.operation.transaction();
+            (kept.outcome, kept.sequence, kept.replay_of, operation, asked)
         }
     };
-    Ok(Some((Answer { point: record.point, sequence, replay_of, state: None, outcome }, operation)))
+    Ok(Some((Answer { point: record.point, sequence, replay_of, state: None, outcome }, operation, asked)))
 }

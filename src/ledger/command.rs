@@ -136,6 +136,24 @@ impl Operation {
             Operation::Atomic(_) => "atomic",
         }
     }
+
+    /// The transaction that it is about, if it is about one: of a reversal, the reversal.
+    pub fn transaction(&self) -> Option<TransactionId> {
+        match self {
+            Operation::Post(post) => Some(post.transaction),
+            Operation::Try(attempt) => Some(attempt.transaction),
+            Operation::Confirm(confirm) => Some(confirm.transaction),
+            Operation::Cancel(transaction) => Some(*transaction),
+            Operation::Reverse(reverse) => Some(reverse.transaction),
+            Operation::RegisterAsset(_)
+            | Operation::OpenAccount(_)
+            | Operation::SetLimits(_)
+            | Operation::Freeze(_)
+            | Operation::Unfreeze(_)
+            | Operation::Close(_)
+            | Operation::Atomic(_) => None,
+        }
+    }
 }
 
 /// Registers an asset.

@@ -23,24 +23,6 @@ use crate::outcome::Rejection;
 use crate::records::{Records, Stop, accepted_by};
 use crate::working::{Step, Working, broken};
 
-/// The transaction that an operation is about, if it is about one.
-pub(super) fn concerned(operation: &Operation) -> Option<TransactionId> {
-    match operation {
-        Operation::Post(post) => Some(post.transaction),
-        Operation::Try(attempt) => Some(attempt.transaction),
-        Operation::Confirm(confirm) => Some(confirm.transaction),
-        Operation::Cancel(transaction) => Some(*transaction),
-        Operation::Reverse(reverse) => Some(reverse.transaction),
-        Operation::RegisterAsset(_)
-        | Operation::OpenAccount(_)
-        | Operation::SetLimits(_)
-        | Operation::Freeze(_)
-        | Operation::Unfreeze(_)
-        | Operation::Close(_)
-        | Operation::Atomic(_) => None,
-    }
-}
-
 /// What to answer where the transaction of a Post, Try or Reverse exists: `None` if it does not.
 pub(super) fn existing<E: Debug>(
     working: &Working<'_, E>,

@@ -3,7 +3,7 @@
 use alloc::format;
 use core::fmt::Debug;
 
-use super::content::{concerned, differences, operation_of};
+use super::content::{differences, operation_of};
 use crate::apply::Decision;
 use crate::command::Command;
 use crate::outcome::{Outcome, Rejection};
@@ -31,7 +31,7 @@ pub(crate) fn answer<E: Debug>(
     } else {
         Decision { is_new: false, ..Decision::rejected(Rejection::RequestIdReused(fields)) }
     };
-    if let Some(transaction) = concerned(&command.operation) {
+    if let Some(transaction) = command.operation.transaction() {
         decision.state = working.transaction(&transaction).map_err(Stop::Records)?.map(|record| record.state);
     }
     Ok(decision)
