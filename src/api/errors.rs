@@ -358,6 +358,18 @@ pub fn violation(violation: &Violation) -> Status {
     status(explain(&Rejection::InvalidArgument(violation.clone())), None)
 }
 
+/// The field that a refusal names, and what is wrong with it.
+pub fn violation_in(refusal: &Status) -> Violation {
+    let details = refusal.get_error_details();
+    let named = details.bad_request().and_then(|request| request.field_violations.first());
+    let Some(named) = named else {
+        return Violation { field: "command".to_owned(), problem: refusal.message().to_owned() };
+    };
+    // The sentence begins with the field.
+    let problem = named.description.strip_prefix(&named.field).unwrap_or(&named.description);
+    Violation { field: named.field.clone(), problem: problem.trim_start().to_owned() }
+}
+
 /// A malformed amount.
 pub fn bad_amount(field: &str, text: &str, error: AmountError) -> Status {
     let explained = Explained {

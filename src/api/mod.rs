@@ -33,15 +33,16 @@ use crate::proto::v1::cluster_service_server::ClusterServiceServer;
 use crate::proto::v1::ledger_service_server::LedgerServiceServer;
 use crate::replication::{LeaderPoint, Node};
 use command_stream::StreamRoom;
+use ledger::shape::Violation;
 use limits::Admission;
 use pages::Pages;
 
 /// Checks an operation as far as that is possible without the book, exactly as a service would.
 ///
 /// # Errors
-/// What is wrong with it, and with which value.
-pub fn check(operation: crate::proto::v1::command::Operation) -> Result<(), String> {
-    convert::command(&Directory::default(), operation).map(|_| ()).map_err(|refusal| refusal.message().to_owned())
+/// Which field is wrong, and what is wrong with it.
+pub fn check(operation: crate::proto::v1::command::Operation) -> Result<(), Violation> {
+    convert::command(&Directory::default(), operation).map(|_| ()).map_err(|refusal| errors::violation_in(&refusal))
 }
 
 /// What the services share.

@@ -1,6 +1,8 @@
-//! Request ids derived from the ids that stand in a file, so that the same file means the same requests however often it is imported.
+//! Request ids derived from the ids that stand in a file, so that the same file means the same
+//! requests however often it is imported.
 //!
-//! The derivation is published in `docs/import.md` and never changes: with another one, a file that was imported before would be booked twice.
+//! The derivation is published in `docs/import.md` and never changes: with another one, a file that
+//! was imported before would be booked twice.
 
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
@@ -10,7 +12,8 @@ const PREFIX: &[u8] = b"folio-import";
 /// The longest id and namespace, in bytes.
 pub(super) const MAX_ID_BYTES: usize = 256;
 
-/// The request id of an id within a namespace: the first 16 bytes of SHA-256 over prefix, namespace and id, joined by zero bytes, as a UUID of version 8.
+/// The request id of an id within a namespace: the first 16 bytes of SHA-256 over prefix, namespace
+/// and id, joined by zero bytes, as a UUID of version 8.
 pub(super) fn derived(namespace: &str, id: &str) -> Uuid {
     let mut hash = Sha256::new();
     for part in [PREFIX, &[0], namespace.as_bytes(), &[0], id.as_bytes()] {
@@ -41,7 +44,8 @@ mod tests {
 
     #[test]
     fn the_published_derivation_never_changes() {
-        // Checked against another implementation: sha256 of the bytes, cut, with version and variant set.
+        // Checked against another implementation: sha256 of the bytes, cut, with version and
+        // variant set.
         assert_eq!(derived("", "order-1").to_string(), "853d3bc9-09ba-8e93-87f7-fe0d6188c637");
         assert_eq!(derived("bank-2026", "order-1").to_string(), "974de6ce-45ac-85ce-93d3-3f8c9d792051");
     }

@@ -1,31 +1,40 @@
 //! `folio import`: a file of JSON Lines, one command a line, as documented in `docs/import.md`.
 //!
-//! The whole file is checked before its first command is sent. Commands are sent in the order of the file, in batches with one in flight, because a line may build on any line before it.
-//! Every request id comes from the file, so importing a file again repeats requests and moves nothing.
+//! The file is read three times. The first reading learns what it contains; then the book is asked
+//! what the file does not say. The second checks every line, and nothing is sent before all are
+//! good. The third sends them in their order, because a line may build on any line before it. Every
+//! request id comes from the file, so importing a file again repeats requests and moves nothing.
 
+mod book;
+mod check;
+mod contents;
 mod fields;
 mod ids;
 mod line;
 mod reader;
 mod report;
+mod send;
+mod source;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use prost::Message as _;
 
 use super::context::Context;
 use super::{CliError, CliResult, signals};
-use crate::client::{Client, Failure, FailureKind};
-use crate::proto::v1;
-use line::Line;
+use crate::client::{Failure, FailureKind};
+use book::Book;
+use check::{Checker, Note};
+use contents::Contents;
+use line::{Line, Malformed};
 use reader::{Lines, MAX_LINE_BYTES, RawLine};
 use report::Report;
+use source::{Reading, Source};
 
-/// The most bytes of a batch: well within what a request may have.
-const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// How long a dry run waits for a connection: it can do without.
+const DRY_RUN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// `folio import`.
 #[derive(Debug, Args)]
@@ -39,17 +48,21 @@ Commands: register_asset, open_account, set_limits, freeze, unfreeze, close, tra
 
 Examples:
   folio import payments.jsonl --dry-run
+  zcat payments.jsonl.gz | folio import -
   folio import payments.jsonl --namespace bank-2026")]
 pub(crate) struct ImportArgs {
-    /// The file.
+    /// The file, or - for standard input. What can be read only once is first copied to a temporary
+    /// file.
     file: PathBuf,
-    /// Checks the form of every line and sends nothing. What only the book can tell, such as funds, is not checked.
+    /// Checks the form of every line and sends nothing. It asks the book for assets, accounts and
+    /// earlier lines if a replica answers; funds are not checked.
     #[arg(long)]
     dry_run: bool,
     /// What the file's ids are unique within. The same id in another namespace is another request.
     #[arg(long, default_value = "", value_name = "TEXT")]
     namespace: String,
-    /// Imports the good lines of a file that has bad ones. Without it nothing is sent, because later lines may build on a bad one.
+    /// Imports the good lines of a file that has bad ones. Without it nothing is sent, because
+    /// later lines may build on a bad one.
     #[arg(long)]
     skip_bad_lines: bool,
     /// Commands of a batch.
@@ -57,89 +70,179 @@ pub(crate) struct ImportArgs {
     batch: u16,
 }
 
-/// A line of a batch, with its number.
+/// A good line, with its number.
 struct Numbered {
     number: u64,
     line: Line,
+    note: Note,
 }
 
-/// Reads the file once; hands every good line to `take`, every bad one to the report.
+fn bar(source: &Source, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(source.length());
+    if let Ok(style) = ProgressStyle::with_template("{msg:9} {bar:40} {bytes}/{total_bytes}  {eta}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what);
+    bar
+}
+
+/// Reads and parses one line, if it is short enough.
+fn parsed(raw: RawLine, namespace: &str) -> Result<Line, Malformed> {
+    match raw {
+        RawLine::Text(text) => line::read(&text, namespace),
+        RawLine::TooLong => {
+            Err(Malformed { reason: format!("the line has more than {MAX_LINE_BYTES} bytes"), request: None })
+        }
+    }
+}
+
+/// The first reading: learns what the file contains.
+fn learn(args: &ImportArgs, source: &mut Source) -> Result<Contents, String> {
+    let bar = bar(source, "reading");
+    let mut contents = Contents::default();
+    let mut lines = Lines::of(source.read());
+    loop {
+        let read = lines.next().map_err(|error| lines.reader.problem(&error))?;
+        let Some((number, raw)) = read else { break };
+        contents.first_line.get_or_insert(number);
+        bar.set_position(lines.bytes());
+        match parsed(raw, &args.namespace) {
+            Ok(line) => contents.learn(number, &line),
+            // What is wrong with it is told by the second reading.
+            Err(Malformed { request: Some(request), .. }) => contents.learn_malformed(number, request),
+            Err(Malformed { request: None, .. }) => {}
+        }
+    }
+    contents.end();
+    bar.finish_and_clear();
+    Ok(contents)
+}
+
+/// A later reading: gives every good line, and tells the report of every bad one.
 struct Walk<'a> {
-    args: &'a ImportArgs,
-    lines: Lines,
+    namespace: &'a str,
+    lines: Lines<Reading<'a>>,
     bar: ProgressBar,
-    /// Which line used a request id first. It grows with the file: 24 bytes or so a line.
-    seen: HashMap<uuid::Uuid, u64>,
+    checker: Checker<'a>,
 }
 
 impl<'a> Walk<'a> {
-    fn open(args: &'a ImportArgs, what: &'static str) -> CliResult<Walk<'a>> {
-        let unreadable =
-            |error: std::io::Error| CliError::General(format!("{} cannot be read: {error}", args.file.display()));
-        let lines = Lines::open(&args.file).map_err(unreadable)?;
-        let bar = ProgressBar::new(std::fs::metadata(&args.file).map_err(unreadable)?.len());
-        if let Ok(style) = ProgressStyle::with_template("{msg:9} {bar:40} {bytes}/{total_bytes}  {eta}") {
-            bar.set_style(style);
-        }
-        bar.set_message(what);
-        Ok(Walk { args, lines, bar, seen: HashMap::new() })
+    fn begin(
+        args: &'a ImportArgs,
+        source: &'a mut Source,
+        checker: Checker<'a>,
+        what: &'static str,
+    ) -> Result<Walk<'a>, String> {
+        let bar = bar(source, what);
+        let reading = match source.check_length() {
+            Ok(()) => source.read(),
+            Err(error) => return Err(source.problem(&error)),
+        };
+        Ok(Walk { namespace: &args.namespace, lines: Lines::of(reading), bar, checker })
     }
 
-    /// The next line that is well formed and whose request id is new.
-    fn next(&mut self, report: &mut Report) -> CliResult<Option<Numbered>> {
+    /// The next good line.
+    fn next(&mut self, report: &mut Report) -> Result<Option<Numbered>, String> {
         loop {
-            let read = self.lines.next().map_err(|error| {
-                CliError::General(format!("{} cannot be read on: {error}", self.args.file.display()))
-            })?;
+            let read = self.lines.next().map_err(|error| self.lines.reader.problem(&error))?;
             let Some((number, raw)) = read else { return Ok(None) };
             report.lines += 1;
             self.bar.set_position(self.lines.bytes());
-            let parsed = match raw {
-                RawLine::Text(text) => line::read(&text, &self.args.namespace),
-                RawLine::TooLong => Err(format!("the line has more than {MAX_LINE_BYTES} bytes")),
-            };
-            match parsed.and_then(|line| self.first_use(number, line)) {
-                Ok(line) => return Ok(Some(Numbered { number, line })),
-                Err(reason) => report.bad_line(number, reason),
+            let line = parsed(raw, self.namespace).map_err(|malformed| malformed.reason);
+            let checked = line.and_then(|mut line| {
+                let note = self.checker.check(number, &mut line)?;
+                Ok(Numbered { number, line, note })
+            });
+            match checked {
+                Ok(numbered) => return Ok(Some(numbered)),
+                Err(reason) => {
+                    self.checker.is_bad(number);
+                    report.bad_line(number, reason);
+                }
             }
         }
     }
 
-    fn first_use(&mut self, number: u64, line: Line) -> Result<Line, String> {
-        let id: uuid::Uuid = line.request_id.parse().map_err(|error| format!("request_id is not a UUID: {error}"))?;
-        match self.seen.insert(id, number) {
-            None => Ok(line),
-            Some(first) => {
-                self.seen.insert(id, first);
-                Err(format!("{:?} is the id of line {first} already", line.id))
-            }
-        }
+    /// The number of the line that would be read next.
+    fn next_number(&self) -> u64 {
+        self.lines.number() + 1
+    }
+
+    fn end(self) {
+        self.bar.finish_and_clear();
     }
 }
 
 /// Runs the import.
 pub(super) async fn run(context: &Context, args: ImportArgs) -> CliResult {
     ids::check("namespace", &args.namespace).map_err(CliError::Usage)?;
-    let file = args.file.display().to_string();
-    let mut checked = Report::default();
-    let mut walk = Walk::open(&args, "checking")?;
-    while walk.next(&mut checked)?.is_some() {}
-    walk.bar.finish_and_clear();
-    if args.dry_run || (checked.bad > 0 && !args.skip_bad_lines) {
-        let printed = checked.print(context.output, &file, args.dry_run);
-        return match checked.bad {
-            0 => printed,
-            bad if args.dry_run => Err(CliError::General(format!("{bad} lines of {file} are bad"))),
-            bad => Err(CliError::General(format!(
-                "{bad} lines of {file} are bad and nothing was sent; mend them, or give --skip-bad-lines"
-            ))),
-        };
+    let mut source = Source::open(&args.file)?;
+    let mut report = Report::of(&source.name, args.dry_run, false);
+    let result = import(context, &args, &mut source, &mut report).await;
+    let printed = report.print(context.output);
+    result.and(printed)
+}
+
+/// Reads, checks and sends; what is found goes to the report.
+async fn import(context: &Context, args: &ImportArgs, source: &mut Source, report: &mut Report) -> CliResult {
+    let unsent = |problem: String| CliError::General(format!("{problem}; nothing was sent"));
+    let contents = learn(args, source).map_err(unsent)?;
+    let Some(first_line) = contents.first_line else {
+        return Err(unsent(format!("{} has no line", source.name)));
+    };
+    let book = match ask(context, args, &contents).await {
+        Ok(book) => book,
+        Err(mut failure) => {
+            failure.message = format!("{}; nothing was sent", failure.message);
+            return Err(send::stopped(first_line, failure, report));
+        }
+    };
+    report.book_was_asked = book.was_asked;
+    let mut walk = Walk::begin(args, source, Checker::new(&contents, &book), "checking").map_err(unsent)?;
+    while walk.next(report).map_err(unsent)?.is_some() {}
+    walk.end();
+    let file = &source.name;
+    match report.bad {
+        bad if bad > 0 && args.dry_run => return Err(CliError::General(format!("{bad} lines of {file} are bad"))),
+        bad if bad > 0 && !args.skip_bad_lines => {
+            let advice = "mend them, or give --skip-bad-lines";
+            return Err(CliError::General(format!("{bad} lines of {file} are bad and nothing was sent; {advice}")));
+        }
+        _ if args.dry_run => return Ok(()),
+        _ => {}
     }
-    drop((walk, checked));
-    let mut report = Report::default();
-    let result = signals::or_stopped(send_all(context, &args, &mut report)).await;
-    let printed = report.print(context.output, &file, false);
-    result?;
+    *report = Report::of(file, false, book.was_asked);
+    let walk = Walk::begin(args, source, Checker::new(&contents, &book), "importing").map_err(unsent)?;
+    signals::or_stopped(send::all(&context.client, walk, args.batch, report)).await?;
+    outcome(report)
+}
+
+/// Asks the book what the file does not say. A dry run does without it where no replica answers.
+async fn ask(context: &Context, args: &ImportArgs, contents: &Contents) -> Result<Book, Failure> {
+    if args.dry_run && !is_anybody_there(context).await {
+        return Ok(Book::default());
+    }
+    match book::ask(context, contents).await {
+        Err(failure) if args.dry_run && failure.kind == FailureKind::Unavailable => Ok(Book::default()),
+        answer => answer,
+    }
+}
+
+/// Whether any endpoint takes a connection, so that a dry run without a cluster need not wait as
+/// long as a call may.
+async fn is_anybody_there(context: &Context) -> bool {
+    for endpoint in 0..context.client.endpoints() {
+        let connect = tokio::net::TcpStream::connect(context.client.address(endpoint));
+        if let Ok(Ok(_)) = tokio::time::timeout(DRY_RUN_PATIENCE, connect).await {
+            return true;
+        }
+    }
+    false
+}
+
+/// How an import ends that was not stopped.
+fn outcome(report: &Report) -> CliResult {
+    let file = &report.file;
     if report.bad > 0 {
         return Err(CliError::General(format!("{} lines of {file} are bad and were skipped", report.bad)));
     }
@@ -149,76 +252,6 @@ pub(super) async fn run(context: &Context, args: ImportArgs) -> CliResult {
             report.refused
         );
         return Err(CliError::Call(Failure::local(FailureKind::Rejected, message)));
-    }
-    printed
-}
-
-async fn send_all(context: &Context, args: &ImportArgs, report: &mut Report) -> CliResult {
-    let mut walk = Walk::open(args, "importing")?;
-    let mut batch = Vec::new();
-    let mut bytes = 0;
-    while let Some(numbered) = walk.next(report)? {
-        let length = numbered.line.command.encoded_len();
-        if !batch.is_empty() && (batch.len() >= usize::from(args.batch) || bytes + length > MAX_BATCH_BYTES) {
-            send(&context.client, std::mem::take(&mut batch), report).await?;
-            bytes = 0;
-        }
-        bytes += length;
-        batch.push(numbered);
-    }
-    if !batch.is_empty() {
-        send(&context.client, batch, report).await?;
-    }
-    walk.bar.finish_and_clear();
-    Ok(())
-}
-
-/// Sends a batch. If it is refused as a whole, because of one command's form, every command is sent by itself.
-async fn send(client: &Client, mut lines: Vec<Numbered>, report: &mut Report) -> CliResult {
-    let commands = lines.iter_mut().map(|numbered| std::mem::take(&mut numbered.line.command)).collect();
-    let message = v1::ExecuteBatchRequest { commands, atomic_request_id: String::new() };
-    match client.batch(&message).await {
-        Ok(reply) => count(&lines, &reply.results, report),
-        Err(failure) if failure.kind == FailureKind::Malformed => {
-            for (numbered, command) in lines.iter().zip(message.commands) {
-                let one = v1::ExecuteBatchRequest { commands: vec![command], atomic_request_id: String::new() };
-                match client.batch(&one).await {
-                    Ok(reply) => count(std::slice::from_ref(numbered), &reply.results, report)?,
-                    Err(failure) if failure.kind == FailureKind::Malformed => {
-                        report.bad_line(numbered.number, failure.message);
-                    }
-                    Err(failure) => return Err(stopped(numbered.number, failure, report)),
-                }
-            }
-            Ok(())
-        }
-        Err(failure) => Err(stopped(lines.first().map_or(0, |numbered| numbered.number), failure, report)),
-    }
-}
-
-/// The import stops at a line without an answer: what comes after it may build on it.
-fn stopped(number: u64, mut failure: Failure, report: &mut Report) -> CliError {
-    report.stopped_at = Some(number);
-    failure.message = format!(
-        "{}; the import stopped at line {number}: run it again, what was decided is answered as before",
-        failure.message
-    );
-    CliError::Call(failure)
-}
-
-fn count(lines: &[Numbered], results: &[v1::CommandResult], report: &mut Report) -> CliResult {
-    if lines.len() != results.len() {
-        let message =
-            format!("{} commands have {} answers; do client and server fit together?", lines.len(), results.len());
-        return Err(CliError::General(message));
-    }
-    for (numbered, result) in lines.iter().zip(results) {
-        let Line { id, request_id, .. } = &numbered.line;
-        match &result.refusal {
-            Some(refusal) => report.refusal(numbered.number, id, request_id, refusal),
-            None if result.decision.as_ref().is_some_and(|decision| decision.replayed) => report.replayed += 1,
-            None => report.accepted += 1,
-        }
     }
     Ok(())
 }

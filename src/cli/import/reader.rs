@@ -1,31 +1,43 @@
-//! The lines of a file, one at a time and each within a bound, so that a file of any size is read in constant memory.
+//! The lines of a file, one at a time and each within a bound, so that a file of any size is read
+//! in constant memory.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
+use std::io::{BufRead, Read as _};
 
-/// The longest line, in bytes. A transaction of 256 postings has less than a tenth of it.
-pub(super) const MAX_LINE_BYTES: u64 = 1024 * 1024;
+/// The longest line, in bytes, its end not counted. A transaction of 256 postings has less than a
+/// tenth of it.
+pub(super) const MAX_LINE_BYTES: usize = 1024 * 1024;
+
+/// The longest end of a line.
+const MAX_END_BYTES: usize = "\r\n".len();
+
+/// The byte order mark, which some programs write at the beginning of UTF-8.
+pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A line as it stands in the file.
 pub(super) enum RawLine {
-    /// Its bytes, without the end of line.
+    /// Its bytes, without the end of line, and without a byte order mark at the beginning of the
+    /// file.
     Text(Vec<u8>),
     /// Longer than [`MAX_LINE_BYTES`]; skipped.
     TooLong,
 }
 
-/// Reads a file line by line.
-pub(super) struct Lines {
-    reader: BufReader<File>,
+/// Reads line by line.
+pub(super) struct Lines<R> {
+    pub(super) reader: R,
     number: u64,
     bytes: u64,
 }
 
-impl Lines {
-    /// Opens a file.
-    pub(super) fn open(path: &Path) -> std::io::Result<Lines> {
-        Ok(Lines { reader: BufReader::with_capacity(256 * 1024, File::open(path)?), number: 0, bytes: 0 })
+impl<R: BufRead> Lines<R> {
+    /// The lines of what stands at its beginning.
+    pub(super) fn of(reader: R) -> Lines<R> {
+        Lines { reader, number: 0, bytes: 0 }
+    }
+
+    /// The number of the last line that was read.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// How many bytes were read.
@@ -37,28 +49,32 @@ impl Lines {
     pub(super) fn next(&mut self) -> std::io::Result<Option<(u64, RawLine)>> {
         loop {
             let mut line = Vec::new();
-            let read = self.reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line)?;
+            let bound = MAX_LINE_BYTES + MAX_END_BYTES + BYTE_ORDER_MARK.len();
+            let read = self.reader.by_ref().take(bound as u64).read_until(b'\n', &mut line)?;
             if read == 0 {
                 return Ok(None);
             }
             self.number += 1;
-            self.bytes += line.len() as u64;
-            let is_whole = line.last() == Some(&b'\n');
-            if !is_whole && line.len() as u64 == MAX_LINE_BYTES && !self.skip_rest()? {
+            self.bytes += read as u64;
+            let is_whole = line.pop_if(|byte| *byte == b'\n').is_some();
+            line.pop_if(|byte| *byte == b'\r');
+            if self.number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+                line.drain(..BYTE_ORDER_MARK.len());
+            }
+            if line.len() > MAX_LINE_BYTES {
+                if !is_whole {
+                    self.skip_rest()?;
+                }
                 return Ok(Some((self.number, RawLine::TooLong)));
             }
             if !line.iter().all(u8::is_ascii_whitespace) {
-                while line.last().is_some_and(u8::is_ascii_whitespace) {
-                    line.pop();
-                }
                 return Ok(Some((self.number, RawLine::Text(line))));
             }
         }
     }
 
-    /// Skips to the end of the line; whether there was nothing to skip.
-    fn skip_rest(&mut self) -> std::io::Result<bool> {
-        let mut skipped = 0;
+    /// Skips to the end of the line.
+    fn skip_rest(&mut self) -> std::io::Result<()> {
         loop {
             let buffer = self.reader.fill_buf()?;
             let (length, is_end) = match buffer.iter().position(|byte| *byte == b'\n') {
@@ -67,9 +83,8 @@ impl Lines {
             };
             self.reader.consume(length);
             self.bytes += length as u64;
-            skipped += length;
             if is_end {
-                return Ok(skipped == 0);
+                return Ok(());
             }
         }
     }

@@ -5,10 +5,13 @@
 use super::ids;
 use super::line::{self, Line};
 use super::reader::{Lines, MAX_LINE_BYTES, RawLine};
-use crate::proto::v1::command::Operation;
 
 fn read(text: &str) -> Result<Line, String> {
-    line::read(text.as_bytes(), "test")
+    let line = line::read(text.as_bytes(), "test").map_err(|malformed| malformed.reason)?;
+    if line.names.is_none() {
+        line.check()?;
+    }
+    Ok(line)
 }
 
 #[track_caller]
@@ -72,19 +75,21 @@ fn what_nobody_can_tell_apart_is_refused() {
 #[test]
 fn a_line_names_a_transaction_by_the_line_that_tried_it() {
     let line = read(r#"{"command":"confirm","id":"c1","transaction":"t1"}"#).unwrap();
-    let Some(Operation::ConfirmTransaction(confirm)) = line.command.operation else { panic!("no confirm") };
-    assert_eq!(confirm.transaction_id, ids::derived("test", "t1").to_string());
-    assert_eq!(confirm.request_id, ids::derived("test", "c1").to_string());
-    assert_eq!(line.request_id, confirm.request_id);
+    assert_eq!(line.request, ids::derived("test", "c1"));
+    let named = line.names.unwrap();
+    assert_eq!((named.field, named.id.as_str()), ("transaction", "t1"));
+    assert_eq!(named.requests, [Some(ids::derived("test", "t1")), None]);
+    let own = "0198a000-0000-7000-8000-000000000001";
+    let line = read(&format!(r#"{{"command":"reverse","id":"r1","original":"{own}"}}"#)).unwrap();
+    let named = line.names.unwrap();
+    assert_eq!(
+        (named.field, named.requests),
+        ("original", [Some(ids::derived("test", own)), Some(own.parse().unwrap())])
+    );
 }
 
-#[test]
-fn lines_are_numbered_as_in_the_file_and_bounded() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("lines");
-    let long = "x".repeat(usize::try_from(MAX_LINE_BYTES).unwrap());
-    std::fs::write(&path, format!("one\n\n  \nfour\r\n{long}y\nsix")).unwrap();
-    let mut lines = Lines::open(&path).unwrap();
+fn lines_of(content: &[u8]) -> (Vec<(u64, String)>, u64) {
+    let mut lines = Lines::of(content);
     let mut seen = Vec::new();
     while let Some((number, line)) = lines.next().unwrap() {
         let text = match line {
@@ -93,7 +98,28 @@ fn lines_are_numbered_as_in_the_file_and_bounded() {
         };
         seen.push((number, text));
     }
+    (seen, lines.bytes())
+}
+
+#[test]
+fn lines_are_numbered_as_in_the_file_and_bounded() {
+    let longest = "x".repeat(MAX_LINE_BYTES);
+    let content = format!("one\n\n  \nfour\r\n{longest}y\nsix");
+    let (seen, bytes) = lines_of(content.as_bytes());
     let wanted = [(1, "one"), (4, "four"), (5, "too long"), (6, "six")];
     assert_eq!(seen, wanted.map(|(number, text)| (number, text.to_owned())));
-    assert_eq!(lines.bytes(), std::fs::metadata(&path).unwrap().len());
+    assert_eq!(bytes, content.len() as u64);
+    // The end of a line and a byte order mark at the beginning of the file do not count.
+    for mark in ["", "\u{feff}"] {
+        for end in ["", "\n", "\r\n"] {
+            for more in 0..8 {
+                let long = format!("{longest}{}", "x".repeat(more));
+                let (seen, bytes) = lines_of(format!("{mark}{long}{end}").as_bytes());
+                let wanted = if more == 0 { long.as_str() } else { "too long" };
+                assert_eq!(seen.len(), 1);
+                assert!(seen[0].1 == wanted, "{more} more, {end:?}");
+                assert_eq!(bytes, (mark.len() + long.len() + end.len()) as u64);
+            }
+        }
+    }
 }

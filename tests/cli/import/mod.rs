@@ -1,11 +1,29 @@
 //! `folio import`: what `docs/import.md` says of it.
 
+mod feed;
+mod form;
+mod holds;
+mod inputs;
+
 use std::path::{Path, PathBuf};
 
 use super::harness::{BANK, Replica, SHOP, folio, free_addresses, has_keys, text};
 
-const KEYS: [&str; 10] =
-    ["file", "dry_run", "lines", "accepted", "replayed", "refused", "bad", "stopped_at_line", "refusals", "bad_lines"];
+const KEYS: [&str; 13] = [
+    "file",
+    "dry_run",
+    "book",
+    "lines",
+    "accepted",
+    "replayed",
+    "empty",
+    "refused",
+    "bad",
+    "stopped_at_line",
+    "refusals",
+    "bad_lines",
+    "empty_cancels",
+];
 
 fn file(folder: &Path, name: &str, content: &str) -> PathBuf {
     let path = folder.join(name);
@@ -15,7 +33,7 @@ fn file(folder: &Path, name: &str, content: &str) -> PathBuf {
 
 /// The example lines of the page, in their order.
 fn examples() -> String {
-    let page = include_str!("../../docs/import.md");
+    let page = include_str!("../../../docs/import.md");
     page.lines().filter(|line| line.starts_with("{\"command\"")).map(|line| format!("{line}\n")).collect()
 }
 
@@ -129,7 +147,9 @@ fn what_the_book_refuses_is_told_and_the_rest_goes_on() {
     let more = format!(
         "{}\n{}\n{}\n",
         format_args!(r#"{{"command":"transfer","id":"poor","debit":"{SHOP}","credit":"{BANK}","amount":"99.00"}}"#),
-        format_args!(r#"{{"command":"transfer","id":"fine","debit":"{BANK}","credit":"{SHOP}","amount":"1.251"}}"#),
+        format_args!(
+            r#"{{"command":"transfer","id":"uneven","debit":"{BANK}","credit":"{SHOP}","amount":"1.25","asset":"EUR"}}"#
+        ),
         format_args!(r#"{{"command":"transfer","id":"last","debit":"{BANK}","credit":"{SHOP}","amount":"7.00"}}"#),
     );
     let content = format!("{}\n{more}", payments(1));
@@ -144,7 +164,7 @@ fn what_the_book_refuses_is_told_and_the_rest_goes_on() {
     has_keys(&report["refusals"][0], &["line", "id", "request_id", "reason", "message"]);
     assert_eq!((&report["refusals"][0]["line"], text(&report, "/refusals/0/id")), (&6.into(), "poor"));
     assert_eq!(text(&report, "/refusals/0/reason"), "INSUFFICIENT_FUNDS");
-    assert_eq!(text(&report, "/refusals/1/reason"), "AMOUNT_SCALE_EXCEEDED");
+    assert_eq!(text(&report, "/refusals/1/reason"), "ASSET_MISMATCH");
     assert_eq!(text(&replica.json(&["balance", SHOP]), "/posted"), "8.25");
 }
 
