@@ -131,3 +131,62 @@ fn count(lines: &[Numbered], results: &[v1::CommandResult], following: Option<u6
         report.file, refusal.reason, refusal.message
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::super::line;
+    use super::*;
+
+    fn lines(count: u64) -> Vec<Numbered> {
+        let numbered = |number: u64| {
+            let text = format!(r#"{{"command":"freeze","id":"f-{number}","account":"a"}}"#);
+            Numbered { number, line: line::read(text.as_bytes(), "").unwrap(), note: None }
+        };
+        (1..=count).map(numbered).collect()
+    }
+
+    fn refused(code: Code, replayed: bool) -> v1::CommandResult {
+        v1::CommandResult {
+            decision: Some(v1::Decision { replayed, ..Default::default() }),
+            refusal: Some(v1::Refusal { reason: "WHY".to_owned(), code: code as i32, ..Default::default() }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_form_that_was_refused_in_the_log_stops_the_import() {
+        let mut report = Report::of("file", false, true);
+        let good = v1::CommandResult::default();
+        let results = [good.clone(), refused(Code::InvalidArgument, false), good];
+        let problem = count(&lines(3), &results, Some(4), &mut report).unwrap_err().message();
+        assert!(problem.contains("line 2 of file") && problem.contains("before line 4"), "{problem}");
+        assert_eq!((report.accepted, report.refused, report.stopped_at), (2, 1, Some(4)));
+        // What was decided before is an answer, and so is what the book refused for other reasons.
+        let results = [refused(Code::InvalidArgument, true), refused(Code::FailedPrecondition, false)];
+        assert!(count(&lines(2), &results, Some(3), &mut Report::of("file", false, true)).is_ok());
+    }
+
+    #[test]
+    fn as_many_answers_as_commands_are_wanted() {
+        let mut report = Report::of("file", false, true);
+        let problem = count(&lines(2), &[v1::CommandResult::default()], None, &mut report).unwrap_err();
+        assert!(problem.message().contains("2 commands have 1 answers"), "{problem:?}");
+        assert_eq!(report.accepted, 0);
+    }
+
+    #[test]
+    fn the_line_that_a_refusal_means_is_found() {
+        assert_eq!(culprit("commands[3]: amount is wrong"), Some((3, "amount is wrong")));
+        assert_eq!(culprit("commands[0] is empty"), Some((0, "is empty")));
+        assert_eq!(culprit("request has 7 bytes"), None);
+        let failure = |text: &str| Failure::local(FailureKind::Malformed, text);
+        for (text, line) in [("commands[1]: account is wrong", 2), ("request is large", 1), ("commands[9]: far", 1)] {
+            let mut report = Report::of("file", false, true);
+            let problem = malformed(&lines(2), &failure(text), &mut report).message();
+            assert!(problem.contains(&format!("line {line} of file")), "{problem}");
+            assert_eq!((report.bad, report.stopped_at), (1, Some(1)));
+        }
+    }
+}

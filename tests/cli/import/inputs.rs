@@ -124,6 +124,21 @@ fn a_line_may_have_a_mebibyte_and_its_end() {
 }
 
 #[test]
+fn long_lines_are_sent_in_requests_of_a_size_that_is_taken() {
+    let replica = Replica::start();
+    replica.open_usd();
+    let pairs: Vec<String> = (0..16).map(|key| format!(r#""key-{key}":"{}""#, "v".repeat(256))).collect();
+    let long = |number: usize| {
+        let line = transfer(&format!("long-{number}"), "1.00");
+        format!(r#"{},"metadata":{{{}}}}}"#, &line[..line.len() - 1], pairs.join(","))
+    };
+    // More than a request may have, and fewer than a batch has.
+    let lines: Vec<String> = (0..700).map(long).collect();
+    let path = file(replica.temporary.path(), "long.jsonl", &lines.join("\n"));
+    assert_eq!(replica.json(&["import", path.to_str().unwrap()])["accepted"], 700);
+}
+
+#[test]
 fn a_temporary_copy_that_cannot_be_written_is_told() {
     let content = payments(3_000);
     let mut nowhere = program();
