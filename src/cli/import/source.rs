@@ -263,7 +263,7 @@ mod tests {
                     "nothing of the block that changed is read"
                 );
             }
-            let (mut source, file) = fresh();
+            let (source, file) = fresh();
             file.write_all_at(b"\n", length as u64).unwrap();
             let error = source.check_length().unwrap_err();
             assert!(source.problem(&error).ends_with("changed while it was imported"), "{error}");

@@ -16,7 +16,7 @@ fn read(text: &str) -> Result<Line, String> {
 
 #[track_caller]
 fn refused(text: &str, because: &str) {
-    let problem = read(text).map(|line| line.command).unwrap_err();
+    let problem = read(text).map(|line| line.operation).unwrap_err();
     assert!(problem.contains(because), "{text}\nis refused because {problem:?}, not because of {because:?}");
 }
 
