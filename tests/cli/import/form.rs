@@ -126,6 +126,7 @@ fn amounts_of_a_confirm_or_a_reversal_are_held_against_the_postings() {
     // All in one file.
     is_bad(&replica, &both(r#"["0.50"]"#, r#"["0.50"]"#), &[(3, count), (4, count)]);
     is_bad(&replica, &both(r#"["0.50","0.500"]"#, r#"["0.50","0.500"]"#), &[(3, scale), (4, scale)]);
+    is_bad(&replica, &[earlier[0].clone(), by_id(r#"["0.50"]"#)], &[(2, count)]);
     // The transactions in an earlier file.
     assert_eq!(import(&replica, &earlier, &[], 0)["accepted"], 2);
     is_bad(&replica, &asked(r#"["0.50"]"#, r#"["0.50"]"#), &[(1, count), (2, count)]);
@@ -175,11 +176,10 @@ fn what_the_book_knows_goes_before_what_the_file_says() {
     replica.open_usd();
     replica.json(&["asset", "register", "JPY", "--scale", "0"]);
     replica.json(&["account", "open", "liabilities:yen", "--asset", "JPY", "--class", "liability"]);
-    replica.json(&["account", "open", "assets:yen", "--asset", "JPY", "--class", "asset", "--floor", "unlimited"]);
     let all = owned(&[
         r#"{"command":"register_asset","id":"jpy","code":"JPY","scale":2}"#,
         r#"{"command":"open_account","id":"yen","name":"liabilities:yen","asset":"USD","class":"liability"}"#,
-        r#"{"command":"transfer","id":"t-1","debit":"assets:yen","credit":"liabilities:yen","amount":"1.00"}"#,
+        &format!(r#"{{"command":"transfer","id":"t-1","debit":"{BANK}","credit":"liabilities:yen","amount":"1.00"}}"#),
     ]);
     is_bad(&replica, &all, &[(3, &["amount is \"1.00\"", "JPY has scale 0"])]);
     // What the lines say that differs from the book is the book's to refuse.
