@@ -237,12 +237,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("source");
         // Below, at and above the edges of blocks.
-        for length in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 2 * BLOCK_BYTES, 2 * BLOCK_BYTES + 7] {
+        for length in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 7] {
             let content: Vec<u8> = (0..length).map(|place| u8::try_from(place % 251).unwrap()).collect();
             let fresh = || {
                 std::fs::write(&path, &content).unwrap();
                 let mut source = Source::open(&path).unwrap();
-                assert_eq!(whole(&mut source).unwrap(), content);
                 assert_eq!(whole(&mut source).unwrap(), content);
                 assert_eq!(source.length(), length as u64);
                 (source, File::options().write(true).open(&path).unwrap())
@@ -267,6 +266,8 @@ mod tests {
             file.write_all_at(b"\n", length as u64).unwrap();
             let error = source.check_length().unwrap_err();
             assert!(source.problem(&error).ends_with("changed while it was imported"), "{error}");
+            let (mut source, _) = fresh();
+            assert_eq!(whole(&mut source).unwrap(), content, "the second time");
             // It may grow or shrink in the middle of a reading, too.
             let (mut source, file) = fresh();
             let mut reading = source.read();
