@@ -195,8 +195,9 @@ async fn the_outcome_of_a_request_can_be_looked_up_and_an_undecided_one_is_not_f
     };
     let found = look_up(accepted.clone()).await.unwrap().into_inner().result.unwrap();
     assert_eq!((found.transaction_id, found.refusal), (accepted, None));
-    let found = look_up(rejected).await.unwrap().into_inner().result.unwrap();
+    let found = look_up(rejected.clone()).await.unwrap().into_inner().result.unwrap();
     assert_eq!(found.refusal.unwrap().reason, "INSUFFICIENT_FUNDS");
+    assert_eq!(found.transaction_id, rejected, "the transaction that was asked for");
     let values = refused(look_up(replica.id()).await, Code::NotFound, "NOT_FOUND");
     assert!(values["log_index"].parse::<u64>().unwrap() > 0);
 }
