@@ -1,6 +1,7 @@
 //! Answers: what was decided, where in the log, and why not.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -246,4 +247,46 @@ pub struct InsufficientFunds {
     pub needed: Amount,
     /// The floor; `None` never occurs for an unlimited one.
     pub floor: Balance,
+}
+
+/// The most differing fields that an answer names.
+const MAX_TOLD_FIELDS: usize = 16;
+
+/// What an answer names of the fields that differ: the first of them, and how many more there are.
+pub fn told_fields(fields: &[String]) -> Vec<String> {
+    let mut told: Vec<String> = fields.iter().take(MAX_TOLD_FIELDS).cloned().collect();
+    if fields.len() > MAX_TOLD_FIELDS + 1 {
+        told.push(format!("and {} more", fields.len() - MAX_TOLD_FIELDS));
+    } else {
+        // One more field is as short as a word about it, and a list that was cut is not cut again.
+        told.extend(fields.get(MAX_TOLD_FIELDS).cloned());
+    }
+    told
+}
+
+impl Rejection {
+    /// Names no more fields than an answer tells: a reply of many answers is bounded, and those of one request can differ in
+    /// hundreds of thousands.
+    pub fn shorten(&mut self) {
+        if let Rejection::RequestIdReused(fields)
+        | Rejection::TransactionExistsDifferent(fields)
+        | Rejection::AccountExistsDifferent(fields)
+        | Rejection::AssetExistsDifferent(fields) = self
+        {
+            *fields = told_fields(fields);
+        }
+    }
+}
+
+impl Answer {
+    /// Shortens what it refuses: see [`Rejection::shorten`].
+    pub fn shorten(&mut self) {
+        match &mut self.outcome {
+            Outcome::Rejected(rejection) => rejection.shorten(),
+            Outcome::Accepted(Accepted::Batch(items)) | Outcome::BatchRejected { items, .. } => {
+                items.iter_mut().filter_map(|item| item.outcome.as_mut().err()).for_each(Rejection::shorten);
+            }
+            Outcome::Accepted(_) => {}
+        }
+    }
 }

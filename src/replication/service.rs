@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::codec::{self, Malformed};
 use super::network::{AppendHeader, SnapshotHeader};
 use super::node::Node;
+use super::peers::MAX_MESSAGE_BYTES;
 use super::read::ReadPoint;
 use super::read_index::LeaderPoint;
 use super::relay::{Question, Relayed};
@@ -29,8 +30,10 @@ use crate::proto::internal::raft_service_server::RaftService;
 const MAX_CHUNK_BYTES: usize = 32 * 1024 * 1024;
 /// Questions of one follower that are being answered at once.
 const MAX_RELAYED: usize = 1_024;
-/// Answers of one message: so few that the largest pages fit.
+/// Answers of one message, and about the most bytes of those that go together: the largest, a page, is well below what is
+/// left to the bound of a message.
 const MAX_READY: usize = 32;
+const TOGETHER_BYTES: usize = MAX_MESSAGE_BYTES / 4;
 /// The longest that a question may take.
 const MAX_RELAY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -50,6 +53,21 @@ fn malformed(error: Malformed) -> Status {
 
 fn reply<T: serde::Serialize>(value: &T) -> Result<bytes::Bytes, Status> {
     codec::encode(value).map(Into::into).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// Answers in messages: as many in each as go together.
+fn together(ready: Vec<wire::RelayedAnswer>) -> Vec<wire::RelayResponse> {
+    let (mut responses, mut answers, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for answer in ready {
+        bytes += answer.message.as_ref().map_or(0, bytes::Bytes::len);
+        if bytes > TOGETHER_BYTES && !answers.is_empty() {
+            responses.push(wire::RelayResponse { answers: std::mem::take(&mut answers) });
+            bytes = answer.message.as_ref().map_or(0, bytes::Bytes::len);
+        }
+        answers.push(answer);
+    }
+    responses.push(wire::RelayResponse { answers });
+    responses
 }
 
 impl PeerService {
@@ -216,7 +234,9 @@ impl RaftService for PeerService {
         if ledger::entry::check_commands(&message.commands, message.count).is_err() {
             return Err(malformed(Malformed("a forwarded command")));
         }
-        let result = self.node.propose_here(&message.commands, message.count, deadline).await;
+        let mut result = self.node.propose_here(&message.commands, message.count, deadline).await;
+        // The reply must fit a message between replicas, whatever was refused.
+        result.iter_mut().flatten().for_each(ledger::Answer::shorten);
         Ok(Response::new(wire::ForwardResponse { payload: reply(&result)? }))
     }
 
@@ -235,10 +255,40 @@ impl RaftService for PeerService {
             async move { Ok(service.answer(question).await) }
         });
         let responses = answers.try_buffer_unordered(MAX_RELAYED).try_ready_chunks(MAX_READY);
-        let responses = responses.map(|ready| match ready {
-            Ok(answers) => Ok(wire::RelayResponse { answers }),
-            Err(TryReadyChunksError(_, status)) => Err(status),
+        let responses = responses.flat_map(|ready| {
+            stream::iter(match ready {
+                Ok(answers) => together(answers).into_iter().map(Ok).collect(),
+                Err(TryReadyChunksError(_, status)) => vec![Err(status)],
+            })
         });
         Ok(Response::new(responses.take_until(self.stopping()).boxed()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn answers_go_together_as_long_as_a_peer_can_read_the_message() {
+        let answer = |number: u64, bytes: usize| wire::RelayedAnswer { number, message: Some(vec![7; bytes].into()) };
+        let sizes = |responses: &[wire::RelayResponse]| -> Vec<usize> {
+            responses.iter().map(|response| response.answers.len()).collect()
+        };
+        // Each as large as a page, with a transaction beside it.
+        let pages = together((0..MAX_READY as u64).map(|number| answer(number, 1200 * 1024)).collect());
+        assert!(pages.iter().all(|response| response.encoded_len() < MAX_MESSAGE_BYTES));
+        let numbers = pages.iter().flat_map(|response| &response.answers).map(|answer| answer.number);
+        assert!(numbers.eq(0..MAX_READY as u64), "all of them, in their order");
+        let small = together((0..MAX_READY as u64).map(|number| answer(number, 200)).collect());
+        assert_eq!(sizes(&small), [MAX_READY]);
+        let mixed = together(vec![answer(0, TOGETHER_BYTES + 1), answer(1, 1), answer(2, TOGETHER_BYTES)]);
+        assert_eq!(sizes(&mixed), [1, 1, 1]);
+        let none = wire::RelayedAnswer { number: 3, message: None };
+        assert_eq!(sizes(&together(vec![none])), [1]);
     }
 }
