@@ -4,6 +4,7 @@
 //! with every entry, and what the journal says since brings them up to date at the next open. The totals that a journal record left are in the record, so the replay decides nothing.
 //! Whatever else changes on an account is written at once.
 
+use std::collections::VecDeque;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ledger::journal::JournalSequence;
@@ -28,10 +29,24 @@ pub(super) struct Slot {
     pub(super) posted: u64,
 }
 
+/// The most changes of limits and states that are kept, some two MiB.
+const MAX_CHANGES: usize = 16_384;
+
+/// What accounts were before their limits or states changed: totals have a history in the journal,
+/// these have none that can be looked up by account.
+#[derive(Debug, Default)]
+struct Changed {
+    /// All changes that came after this record are here.
+    since: u64,
+    /// The last record of the entry that changed an account, and what it was before. Oldest first.
+    changes: VecDeque<(u64, AccountNumber, Account)>,
+}
+
 /// The accounts by number.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     slots: RwLock<Vec<Slot>>,
+    changed: RwLock<Changed>,
     /// What the last change of any replaced: what is being applied is in `slots` already, while readers still see what was before.
     before: RwLock<Table<AccountNumber, Slot>>,
 }
@@ -41,10 +56,32 @@ fn slot(number: AccountNumber) -> usize {
 }
 
 impl Accounts {
-    /// Accounts as they were loaded, each with the last record that is known to have a posting on it.
-    pub(super) fn loaded(accounts: Vec<(Account, u64)>) -> Accounts {
-        let slots = accounts.into_iter().map(|(account, posted)| Slot { account, touched: 0, posted }).collect();
-        Accounts { slots: RwLock::new(slots), before: RwLock::default() }
+    /// Accounts as they were loaded when the journal ended with `last`, each with the last record that is known to have a posting on it.
+    pub(super) fn loaded(accounts: Vec<(Account, u64)>, last: JournalSequence) -> Accounts {
+        let slots = accounts.into_iter().map(|(account, posted)| Slot { account, touched: last.0, posted }).collect();
+        let changed = RwLock::new(Changed { since: last.0, changes: VecDeque::new() });
+        Accounts { slots: RwLock::new(slots), changed, before: RwLock::default() }
+    }
+
+    /// What an account was, but for its totals, before the first change after a record that is remembered; none if there was none. Changes up to the returned record may
+    /// be forgotten.
+    pub(super) fn before(&self, number: AccountNumber, as_of: JournalSequence) -> (Option<Account>, JournalSequence) {
+        let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
+        let after = changed.changes.partition_point(|(sequence, ..)| *sequence <= as_of.0);
+        let first = changed.changes.range(after..).find(|(_, changed, _)| *changed == number);
+        (first.map(|(_, _, account)| *account), JournalSequence(changed.since))
+    }
+
+    fn remember(&self, last: JournalSequence, replaced: impl Iterator<Item = (AccountNumber, Account)>) {
+        let mut changed = self.changed.write().unwrap_or_else(PoisonError::into_inner);
+        for (number, account) in replaced {
+            if changed.changes.len() == MAX_CHANGES
+                && let Some((sequence, ..)) = changed.changes.pop_front()
+            {
+                changed.since = sequence;
+            }
+            changed.changes.push_back((last.0, number, account));
+        }
     }
 
     /// All of them, unchanging as long as the guard is held.
@@ -132,6 +169,10 @@ impl Pages {
         last: JournalSequence,
     ) -> BookResult<Vec<AccountNumber>> {
         let at_once = self.replace(&accounts.read(), changes.clone())?;
+        if !at_once.is_empty() {
+            let replaced = |number: &AccountNumber| Some((*number, self.replaced.get(number)?.account));
+            accounts.remember(last, at_once.iter().filter_map(replaced));
+        }
         // First, for readers look here for whatever they find changed.
         std::mem::swap(&mut self.replaced, &mut accounts.before.write().unwrap_or_else(PoisonError::into_inner));
         let mut slots = accounts.write();

@@ -336,7 +336,7 @@ impl Records for HotRecords<'_> {
         match self.holds.transaction(id) {
             Some(record) => Ok(Some(record)),
             None if self.is_free(id.as_bytes()) => Ok(None),
-            None => self.view.transaction_by(id, |sequence| self.known_journal(sequence)),
+            None => self.view.transaction_by(id, JournalSequence(u64::MAX), |sequence| self.known_journal(sequence)),
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) fn load(view: &BookView, indexes: &Indexes, bounds: &Bounds) -> BookR
         indexes.ids.extend(std::iter::once(kept_entry(&kept?, number)));
     }
     let pages = Pages::new(accounts.len(), bounds.cycle_records, meta.replay_from, meta.head.sequence);
-    Ok(Loaded { accounts: Arc::new(Accounts::loaded(accounts)), pages, holds, directory })
+    Ok(Loaded { accounts: Arc::new(Accounts::loaded(accounts, meta.head.sequence)), pages, holds, directory })
 }
 
 fn add_names(view: &BookView, accounts: &[(Account, u64)], directory: &mut Directory) -> BookResult<()> {

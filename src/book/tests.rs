@@ -290,6 +290,47 @@ fn check(view: &BookView, play: &Play) {
     check_memory(view, &play.answers, &states);
 }
 
+/// What a view showed, to be asked for later.
+struct Earlier {
+    last: JournalSequence,
+    accounts: Vec<Account>,
+    /// Of some transactions: each costs a look into the runs.
+    states: Vec<(TransactionId, Option<TransactionState>)>,
+}
+
+impl Earlier {
+    fn of(view: &BookView, play: &Play) -> Earlier {
+        let ids = play.answers.iter().step_by(16);
+        let ids = ids.map(|(request, _)| TransactionId::from_bytes(*request.as_bytes()).unwrap());
+        let state = |id| (id, view.transaction(&id).unwrap().map(|record| record.state));
+        let accounts = view.all_accounts().unwrap();
+        Earlier { last: view.last_sequence(), accounts, states: ids.map(state).collect() }
+    }
+
+    /// What a later view tells of it, and of how many accounts it was not sure and told something else.
+    fn check(&self, later: &BookView) -> usize {
+        let mut unsure = 0;
+        for number in 0..u32::try_from(later.all_accounts().unwrap().len()).unwrap() {
+            let past = later.account_at(AccountNumber(number), self.last).unwrap();
+            let Some(was) = self.accounts.get(usize::try_from(number).unwrap()) else {
+                assert_eq!(past, None, "account {number} was opened later");
+                continue;
+            };
+            let past = past.unwrap();
+            // It is unsure of what was changed only if a change may have been before the returned record.
+            assert!(past.unsure_until.is_none_or(|until| until > self.last));
+            let known = if past.unsure_until.is_none() { *was } else { Account { totals: was.totals, ..past.account } };
+            assert_eq!(past.account, known, "account {number} as of {:?}", self.last);
+            unsure += usize::from(past.account != *was);
+        }
+        for (id, was) in &self.states {
+            let state = later.transaction_at(id, self.last).unwrap().map(|record| record.state);
+            assert_eq!(state, *was, "transaction {id} as of {:?}", self.last);
+        }
+        unsure
+    }
+}
+
 /// Plays entries on two books; the first is opened anew now and then by `reopen`, which also tells what that leaves of its engine.
 fn play(entries: u64, engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn Engine>) -> Arc<dyn Engine>) {
     let seed = std::env::var("FOLIO_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(11);
@@ -301,6 +342,7 @@ fn play(entries: u64, engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn En
     let founding = play.founding();
     play.apply(&founding, &[&book, &witness]);
     let mut views: Vec<BookView> = Vec::new();
+    let mut earlier: Vec<Earlier> = Vec::new();
     for number in 0..entries {
         let commands: Vec<Command> = (0..play.random.below(9)).map(|_| play.next_command()).collect();
         let before = witness.view();
@@ -309,10 +351,17 @@ fn play(entries: u64, engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn En
         assert!(in_memory(&before) == shown, "an entry changed what a view of the moment before shows");
         if play.random.below(80) == 0 {
             views.push(book.view());
+            earlier.push(Earlier::of(&book.view(), &play));
         }
         if play.random.below(120) == 0 {
             views.iter().for_each(|view| check(view, &play));
             views.clear();
+            // A book that was not started since remembers all, one that was says what it does not.
+            for earlier in earlier.drain(..) {
+                assert_eq!(earlier.check(&witness.view()), 0);
+                earlier.check(&book.view());
+            }
+            earlier.push(Earlier::of(&book.view(), &play));
             drop(book);
             engine = reopen(engine);
             book = Book::open_with(Arc::clone(&engine), SMALL).unwrap();

@@ -1,5 +1,7 @@
 //! One consistent moment of the book, for readers. Its index is read from the same view as everything else.
 
+mod past;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,6 +19,8 @@ use super::index::{self, IndexView};
 use super::records::{self, Kind, Spaces, hold::Hold, index::KEPT_BIT, kept::KeptRecord, meta::Meta};
 use super::{BookError, BookResult};
 use crate::store::{Direction, KeyRange, StoredBytes, View};
+
+pub use past::PastAccount;
 
 const MISSING: &str = "journal: a sequence is missing";
 
@@ -123,12 +127,7 @@ impl BookView {
         let page = records::account::page(number);
         let Some(stored) = self.get(Kind::Accounts, &records::account::key(page))? else { return Ok(None) };
         let Some(mut account) = accounts::on_page(&stored, number)? else { return Ok(None) };
-        let last = self.last_posting(number, self.last_sequence())?;
-        if let Some(sequence) = last {
-            let record = self.known_journal(sequence)?;
-            let posting = record.event.postings().iter().rev().find(|posting| posting.account == number);
-            account.totals = posting.ok_or(BookError::Malformed { what: "index of postings" })?.totals;
-        }
+        account.totals = self.totals_at(number, &account, self.last_sequence())?.0;
         Ok(Some(account))
     }
 
@@ -198,19 +197,20 @@ impl BookView {
 
     /// What stands under a transaction's id: its state follows from the journal records that carry the id.
     pub fn transaction(&self, id: &TransactionId) -> BookResult<Option<TransactionRecord>> {
-        self.transaction_by(id, |sequence| self.known_journal(sequence))
+        self.transaction_by(id, JournalSequence(u64::MAX), |sequence| self.known_journal(sequence))
     }
 
-    /// What stands under a transaction's id, with journal records from `read`.
+    /// What stands under a transaction's id, with journal records up to `last`, which come from `read`. What was reversed is that of this view.
     pub(super) fn transaction_by(
         &self,
         id: &TransactionId,
+        last: JournalSequence,
         read: impl Fn(JournalSequence) -> BookResult<JournalRecord>,
     ) -> BookResult<Option<TransactionRecord>> {
         let mut found: Option<TransactionRecord> = None;
         for pointer in self.ids(*id.as_bytes()) {
             let pointer = pointer?;
-            if pointer & KEPT_BIT != 0 {
+            if pointer & KEPT_BIT != 0 || pointer > last.0 {
                 continue;
             }
             let record = read(JournalSequence(pointer))?;
@@ -373,14 +373,6 @@ impl BookView {
         let (view, key) = (self.inner.view.as_ref(), index::reference_key(reference));
         let pointers = self.inner.references.pointers(view, key, first.0..=u64::MAX);
         pointers.map(|pointer| pointer.map(JournalSequence))
-    }
-
-    /// The last sequence whose time of record is at or before `time`; 0 if none is. Times increase with sequences.
-    pub fn sequence_at(&self, time: LogTime) -> BookResult<JournalSequence> {
-        let (view, space) = (self.inner.view.as_ref(), self.inner.spaces.of(Kind::Journal));
-        let is_early = |record: &JournalRecord| record.point.time <= time;
-        let found = blocks::last_early(view, space, records::journal::WHAT, self.last_sequence().0, is_early)?;
-        Ok(JournalSequence(found))
     }
 }
 
