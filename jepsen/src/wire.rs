@@ -383,7 +383,8 @@ async fn perform_read(channel: Channel, read: &Read, timeout: Duration) -> Decod
             }
         }
         Query::Transaction(id) => {
-            let message = v1::GetTransactionRequest { transaction_id: id.to_string(), read: options };
+            let message =
+                v1::GetTransactionRequest { transaction_id: id.to_string(), read: options, ..Default::default() };
             match bounded_read(timeout, audit.get_transaction(message)).await {
                 Ok(reply) => {
                     let view = transaction(reply.transaction.as_ref().ok_or("a reply without a transaction")?)?;

@@ -1,8 +1,10 @@
 //! Answers into the published results.
 
 use ledger::{Accepted, Answer, ItemAnswer, LogTime, Outcome, Point, Rejection, TransactionId, TransactionState};
+use prost::Message as _;
 use tonic::Status;
 
+use super::limits::{MAX_RESULTS_BYTES, SHORT_RESULT_BYTES};
 use super::{errors, render};
 use crate::proto::v1;
 
@@ -32,9 +34,50 @@ pub(super) fn refusal(rejection: &Rejection) -> v1::Refusal {
     v1::Refusal {
         reason: explained.reason.text().to_owned(),
         code: explained.reason.code() as i32,
-        message: explained.message,
+        message: errors::clipped(explained.message),
         remedy: explained.reason.remedy().to_owned(),
-        metadata: explained.metadata,
+        metadata: explained.metadata.into_iter().map(|(key, value)| (key, errors::clipped(value))).collect(),
+    }
+}
+
+/// The longest value of a refusal that is short of room: a name fits.
+const SHORT_VALUE_BYTES: usize = ledger::limits::MAX_ACCOUNT_NAME_BYTES;
+/// What a result costs beside its own bytes: its field's key and length.
+const ITEM_BYTES: usize = 4;
+
+/// The room that the results of a reply share. Each has its part for certain, and more as long as the others leave it.
+#[derive(Debug)]
+pub(super) struct Room {
+    results: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// Room for so many results.
+    pub(super) fn of(results: usize) -> Room {
+        Room { results, bytes: MAX_RESULTS_BYTES }
+    }
+
+    /// Takes the room of the next result.
+    pub(super) fn take(&mut self, bytes: usize) {
+        self.results = self.results.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes + ITEM_BYTES);
+    }
+
+    /// Takes the room of the next result, and leaves out of a refusal what its reason tells as well, if there is none for it.
+    pub(super) fn fit(&mut self, mut result: v1::CommandResult) -> v1::CommandResult {
+        let others = self.results.saturating_sub(1) * SHORT_RESULT_BYTES;
+        if let Some(refusal) = &mut result.refusal
+            && self.bytes.saturating_sub(others) < refusal.encoded_len() + SHORT_RESULT_BYTES
+        {
+            refusal.message.clear();
+            refusal.remedy.clear();
+            for value in refusal.metadata.values_mut() {
+                *value = errors::clipped_to(SHORT_VALUE_BYTES, std::mem::take(value));
+            }
+        }
+        self.take(result.encoded_len());
+        result
     }
 }
 
@@ -94,12 +137,13 @@ pub(super) fn items(answer: &Answer) -> Vec<v1::CommandResult> {
         Outcome::Accepted(Accepted::Batch(items)) | Outcome::BatchRejected { items, .. } => items,
         Outcome::Accepted(_) | Outcome::Rejected(_) => &[],
     };
+    let mut room = Room::of(items.len());
     items
         .iter()
         .map(|item| {
             let point = Point { time: item.time, ..answer.point };
             let decision = decision(&point, item.sequence, item.replay_of.as_ref(), item.state);
-            result(decision, item.outcome.as_ref())
+            room.fit(result(decision, item.outcome.as_ref()))
         })
         .collect()
 }

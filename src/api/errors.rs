@@ -6,7 +6,7 @@ use std::time::Duration;
 use ledger::shape::Violation;
 use ledger::{AmountError, Answer, LogTime, Outcome, Point, Rejection};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::replication::SubmitError;
 
@@ -107,7 +107,7 @@ reasons! {
     Overloaded, "OVERLOADED", Unknown, ResourceExhausted, "Too much work waits; nothing was proposed.", "Repeat the same request id a little later.";
     DeadlineExceeded, "DEADLINE_EXCEEDED", Unknown, DeadlineExceeded, "The deadline passed before the request was proposed: nothing happened.", "Repeat the same request id with a longer deadline.";
     OutcomeUnknown, "OUTCOME_UNKNOWN", Unknown, Unavailable, "The request was proposed and its outcome is not known here.", "Repeat the same request id: it is answered as it was decided.";
-    PageExpired, "PAGE_EXPIRED", Unknown, Aborted, "The walk's view is no longer kept on this replica.", "Begin the walk again.";
+    PageExpired, "PAGE_EXPIRED", Unknown, Aborted, "What the walk looks at is no longer known on this replica: more than a minute and a million records have passed, or limits changed before it was started.", "Ask another replica, or begin the walk again.";
     StorageFailed, "STORAGE_FAILED", Unknown, Internal, "The book cannot be read on this replica.", "Ask another replica and tell the operator.";
 }
 
@@ -135,7 +135,7 @@ impl Explained {
 }
 
 fn differing(reason: Reason, what: &str, fields: &[String]) -> Explained {
-    let fields = fields.join(", ");
+    let fields = ledger::outcome::told_fields(fields).join(", ");
     Explained::new(
         reason,
         format!("{what} exists with other content; these fields differ: {fields}"),
@@ -292,11 +292,16 @@ fn explain_tcc(rejection: &Rejection) -> Explained {
 const REPEATED_BYTES: usize = 300;
 
 /// A text for a status: whole, or its beginning and its length.
-fn clipped(text: String) -> String {
-    if text.len() <= REPEATED_BYTES {
+pub(super) fn clipped(text: String) -> String {
+    clipped_to(REPEATED_BYTES, text)
+}
+
+/// A text of at most so many bytes: whole, or its beginning and its length.
+pub(super) fn clipped_to(bytes: usize, text: String) -> String {
+    if text.len() <= bytes {
         return text;
     }
-    let end = text.floor_char_boundary(REPEATED_BYTES);
+    let end = text.floor_char_boundary(bytes);
     format!("{}… ({} bytes)", &text[..end], text.len())
 }
 
@@ -351,6 +356,16 @@ pub fn rejection_of(answer: &Answer) -> Option<&Rejection> {
 /// A malformed field, refused before the log.
 pub fn invalid(field: impl Into<String>, problem: impl std::fmt::Display) -> Status {
     violation(&Violation { field: field.into(), problem: problem.to_string() })
+}
+
+/// Two fields that contradict each other, refused before the log.
+pub fn contradicting((first, second): (&str, &str), problem: impl std::fmt::Display) -> Status {
+    let refusal = invalid(first, "");
+    let mut details = refusal.get_error_details();
+    let violation = |field: &str| FieldViolation::new(field, problem.to_string());
+    details.set_bad_request(vec![violation(first), violation(second)]);
+    let remedy = Reason::InvalidArgument.remedy();
+    Status::with_error_details(refusal.code(), format!("{problem}; {remedy}"), details)
 }
 
 /// A violation found before the log.
@@ -408,9 +423,9 @@ pub fn not_found(reason: Reason, what: &str, name: &str, (index, time): (u64, Lo
     )
 }
 
-/// The walk's view is gone.
+/// What a walk looks at is forgotten.
 pub fn page_expired(index: u64) -> Status {
-    let message = format!("the view at log index {index} is no longer kept on this replica");
+    let message = format!("what was at log index {index} is no longer known on this replica");
     status(Explained::new(Reason::PageExpired, message, [("log_index", index.to_string())]), None)
 }
 

@@ -11,8 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::batch::{self, Batch, Half, Halves};
 use super::command_stream::Answers;
 use super::relay::Source;
-use super::{Api, answers, convert, errors, reads, render, written};
-use crate::api::pages::Token;
+use super::{Api, answers, convert, errors, render, written};
 use crate::proto::v1::{self, command::Operation as Message, ledger_service_server::LedgerService};
 
 /// Bytes of a batch from which on it is parsed away from the async workers: some hundred commands.
@@ -153,13 +152,7 @@ impl LedgerService for Api {
 
     async fn list_assets(&self, request: Request<v1::ListAssetsRequest>) -> Reply<v1::ListAssetsResponse> {
         let deadline = self.limits.deadline(request.metadata());
-        let view = self.view(request.get_ref().read.as_ref(), deadline).await?;
-        let assets = self.ask(&view, |view| Ok(view.assets()?)).await?;
-        let assets = assets
-            .into_iter()
-            .map(|asset| v1::Asset { code: asset.code.to_string(), scale: asset.scale.digits() })
-            .collect();
-        Ok(Response::new(v1::ListAssetsResponse { read_point: Some(render::read_point(&view)), assets }))
+        Ok(Response::new(self.assets(request.into_inner(), deadline).await?))
     }
 
     async fn open_account(&self, request: Request<v1::OpenAccountRequest>) -> Reply<v1::OpenAccountResponse> {
@@ -174,40 +167,7 @@ impl LedgerService for Api {
 
     async fn list_accounts(&self, request: Request<v1::ListAccountsRequest>) -> Reply<v1::ListAccountsResponse> {
         let deadline = self.limits.deadline(request.metadata());
-        let message = request.into_inner();
-        let size = reads::page_size(message.page_size)?;
-        let token = match message.page_token.as_str() {
-            "" => None,
-            text => Some(Token::parse(text)?),
-        };
-        let view = match &token {
-            Some(token) => self.pages.find(token)?,
-            None => self.view(message.read.as_ref(), deadline).await?,
-        };
-        let after = token.as_ref().map(|token| token.cursor.clone()).unwrap_or_default();
-        let (accounts, next) = self
-            .ask(&view, move |view| {
-                let mut names = view.names_from(&message.prefix, &after, size + 1)?;
-                let has_more = names.len() > size;
-                names.truncate(size);
-                let next = if has_more { names.last().map(|(name, _)| name.to_string()) } else { None };
-                let mut accounts = Vec::with_capacity(names.len());
-                for (name, number) in names {
-                    if let Some(account) = view.account(number)? {
-                        accounts.push(render::account(view, name.as_str(), &account)?);
-                    }
-                }
-                Ok((accounts, next))
-            })
-            .await?;
-        let next_page_token = next
-            .map(|cursor| {
-                let kept = token.map_or_else(|| self.pages.keep(&view), |token| token.view);
-                Token { index: view.index(), view: kept, cursor }.text()
-            })
-            .unwrap_or_default();
-        let read_point = Some(render::read_point(&view));
-        Ok(Response::new(v1::ListAccountsResponse { read_point, accounts, next_page_token }))
+        Ok(Response::new(self.accounts(request.into_inner(), deadline).await?))
     }
 
     async fn set_account_limits(

@@ -11,6 +11,19 @@ use tonic::metadata::MetadataMap;
 use super::errors;
 use crate::replication::{SubmitError, deadline_in};
 
+/// What a client that is not told otherwise takes of one message: 4 MiB, in every language.
+pub(super) const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// About the most bytes of a page and of a message of the journal's stream; one item alone may have more, and has not.
+pub(super) const MAX_PAGE_BYTES: usize = MAX_MESSAGE_BYTES / 4;
+/// The most bytes of the results of a batch.
+pub(super) const MAX_RESULTS_BYTES: usize = MAX_MESSAGE_BYTES / 16 * 15;
+/// The most bytes of one result that tells no more than it must: the results of the largest batch have room for it each, and
+/// a little is left for the first of them to tell all.
+pub(super) const SHORT_RESULT_BYTES: usize = MAX_MESSAGE_BYTES / 8 * 7 / ledger::limits::MAX_BATCH_COMMANDS;
+
+/// Statements by effective date that are answered at once, others wait: one may hold some 25 MiB meanwhile.
+pub(super) const HISTORIES_AT_ONCE: usize = 4;
+
 /// The bounds of the services.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -68,6 +81,14 @@ pub(super) struct Admission(Arc<Semaphore>);
 impl Admission {
     pub(super) fn new(calls: usize) -> Admission {
         Admission(Arc::new(Semaphore::new(calls)))
+    }
+
+    /// Waits for admission until a deadline.
+    pub(super) async fn wait(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Status> {
+        match tokio::time::timeout_at(deadline, Arc::clone(&self.0).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(errors::submit(&SubmitError::Overloaded, None)),
+        }
     }
 
     /// Admits a call until the permit is dropped, or refuses it as overload.

@@ -15,10 +15,15 @@ mod journal_stream;
 mod ledger_batches;
 mod ledger_service;
 mod limits;
+mod lists;
 mod pages;
 mod reads;
 mod relay;
 mod render;
+#[cfg(test)]
+mod sizes;
+mod statements;
+mod transactions;
 mod written;
 
 use std::sync::Arc;
@@ -27,6 +32,7 @@ pub use held::Held;
 pub use ledger_batches::Ledger;
 pub use limits::Limits;
 
+use crate::audit::Kept;
 use crate::book::directory::Directory;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::cluster_service_server::ClusterServiceServer;
@@ -35,7 +41,6 @@ use crate::replication::{LeaderPoint, Node};
 use command_stream::StreamRoom;
 use ledger::shape::Violation;
 use limits::Admission;
-use pages::Pages;
 
 /// Checks an operation as far as that is possible without the book, exactly as a service would.
 ///
@@ -51,10 +56,13 @@ pub struct Api {
     node: Arc<Node>,
     limits: Limits,
     admission: Admission,
-    pages: Arc<Pages>,
     stream_room: StreamRoom,
     /// Answers that their callers did not take yet.
     unsent: Arc<Held>,
+    /// What walks compute once for all their pages.
+    kept: Arc<Kept>,
+    /// Questions that may read a whole history at once.
+    histories: Admission,
     /// Of a question that a follower relayed: what its answer must show. Such a question is not relayed on.
     relayed_point: Option<LeaderPoint>,
 }
@@ -66,9 +74,10 @@ impl Api {
             node,
             limits,
             admission: Admission::new(limits.calls_in_flight),
-            pages: Arc::default(),
             stream_room: StreamRoom::new(limits.streams, limits.streamed_bytes),
             unsent: Held::new(limits.unsent_bytes),
+            kept: Arc::default(),
+            histories: Admission::new(limits::HISTORIES_AT_ONCE),
             relayed_point: None,
         }
     }

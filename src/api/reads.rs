@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{Api, errors};
+use super::{Api, errors, pages};
 use crate::audit::AuditError;
 use crate::book::BookError;
 use crate::book::view::BookView;
@@ -43,6 +43,8 @@ fn problem_status(problem: Problem, point: (u64, ledger::LogTime)) -> Status {
             errors::not_found(errors::Reason::AccountNotFound, "account", name.as_str(), point)
         }
         Problem::Audit(error @ AuditError::NotReached { .. }) => errors::invalid("as_of", error),
+        Problem::Audit(AuditError::NoSuchPlace(_)) => pages::foreign(),
+        Problem::Audit(AuditError::Expired { index }) => errors::page_expired(index),
         Problem::Audit(error @ (AuditError::Book(_) | AuditError::Contradiction(_))) => errors::storage(&error),
     }
 }
@@ -126,9 +128,25 @@ pub(super) fn at_least(index: u64) -> v1::ReadOptions {
 
 /// The size of a page: what was asked within bounds, 100 if nothing was.
 pub(super) fn page_size(asked: u32) -> Result<usize, Status> {
+    page_size_or(asked, 100)
+}
+
+/// The size of a page: what was asked within bounds, or a default.
+pub(super) fn page_size_or(asked: u32, default: usize) -> Result<usize, Status> {
     match asked {
-        0 => Ok(100),
+        0 => Ok(default),
         1..=1000 => Ok(usize::try_from(asked).unwrap_or(1000)),
         more => Err(errors::invalid("page_size", format!("is {more}; 1 to 1000 are allowed"))),
+    }
+}
+
+/// Refuses a range that ends before it begins.
+pub(super) fn check_range(from: Option<i64>, to: Option<i64>) -> Result<(), Status> {
+    match (from, to) {
+        (Some(from), Some(to)) if from > to => Err(errors::contradicting(
+            ("from", "to"),
+            format!("from lies {} ns after to; give a from that is not later than to", from.abs_diff(to)),
+        )),
+        _ => Ok(()),
     }
 }

@@ -8,7 +8,8 @@ use ledger::{Accepted, Answer, LogTime, Outcome, Point};
 use prost::Message as _;
 use prost::encoding::encode_varint;
 
-use super::{answers, render};
+use super::answers::{self, Room};
+use super::render;
 use crate::proto::v1;
 
 /// The bytes of a usual result: a decision with its point, and the transaction's id.
@@ -101,12 +102,17 @@ fn accepted(out: &mut Vec<u8>, answer: &Answer, accepted: &Accepted) {
 /// The whole response: one result per answer, in order.
 pub(super) fn response(answers: &[Answer]) -> Bytes {
     let mut out = Vec::with_capacity(answers.len() * RESULT_BYTES);
+    let mut room = Room::of(answers.len());
     for answer in answers {
         match &answer.outcome {
-            Outcome::Accepted(what) => message(&mut out, 1, |out| accepted(out, answer, what)),
+            Outcome::Accepted(what) => {
+                let before = out.len();
+                message(&mut out, 1, |out| accepted(out, answer, what));
+                room.take(out.len() - before);
+            }
             Outcome::Rejected(_) | Outcome::BatchRejected { .. } => {
                 out.push(bytes_key(1));
-                let result = answers::command_result(answer);
+                let result = room.fit(answers::command_result(answer));
                 // A vector takes what is put into it.
                 let _ = result.encode_length_delimited(&mut out);
             }

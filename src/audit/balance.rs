@@ -1,11 +1,9 @@
 //! The balance of an account: now, at a time, at a journal sequence, or by effective date.
 
 use ledger::journal::JournalSequence;
-use ledger::{
-    Account, AccountName, AccountNumber, Event, JournalPosting, JournalRecord, LogTime, Totals, TransactionId,
-};
+use ledger::{Account, AccountName, AccountNumber, LogTime};
 
-use super::{AuditError, AuditResult};
+use super::{AuditError, AuditResult, effective};
 use crate::book::view::BookView;
 
 /// A point of the past.
@@ -32,15 +30,14 @@ pub struct BalanceAt {
     pub sequence: JournalSequence,
 }
 
-/// The last sequence that a point reaches.
+/// The last sequence that a point reaches, of those up to `last`.
 ///
 /// # Errors
-/// [`AuditError::NotReached`] for a sequence past the journal's end.
-pub(super) fn last_sequence(view: &BookView, as_of: AsOf) -> AuditResult<JournalSequence> {
-    let last = view.last_sequence();
+/// [`AuditError::NotReached`] for a sequence past that.
+pub(super) fn last_sequence(view: &BookView, as_of: AsOf, last: JournalSequence) -> AuditResult<JournalSequence> {
     match as_of {
         AsOf::Now | AsOf::Effective(_) => Ok(last),
-        AsOf::Time(time) => Ok(view.sequence_at(time)?),
+        AsOf::Time(time) => Ok(view.sequence_at(time)?.min(last)),
         AsOf::Sequence(asked) if asked > last => Err(AuditError::NotReached { asked: asked.0, last: last.0 }),
         AsOf::Sequence(asked) => Ok(asked),
     }
@@ -52,28 +49,6 @@ pub(super) fn known(view: &BookView, name: &AccountName) -> AuditResult<(Account
     let number = view.account_number(name).ok_or_else(missing)?;
     let account = view.account(number)?.ok_or_else(missing)?;
     Ok((number, account))
-}
-
-/// The last posting of a record on an account: its totals are what the record left.
-pub(super) fn last_posting(record: &JournalRecord, account: AccountNumber) -> Option<&JournalPosting> {
-    record.event.postings().iter().rev().find(|posting| posting.account == account)
-}
-
-/// An account's totals after the last record at or before a sequence that touched it.
-pub(super) fn totals_at(
-    view: &BookView,
-    number: AccountNumber,
-    account: &Account,
-    last: JournalSequence,
-) -> AuditResult<(Totals, JournalSequence)> {
-    let Some(sequence) = view.last_posting(number, last)? else {
-        return Ok((Totals::zero(account.scale), JournalSequence(0)));
-    };
-    let record = view.known_journal(sequence)?;
-    let posting = last_posting(&record, number).ok_or_else(|| {
-        AuditError::Contradiction(format!("record {} does not touch account number {}", sequence.0, number.0))
-    })?;
-    Ok((posting.totals, sequence))
 }
 
 /// The present balance of an account, if it is in memory: then nothing is read, so this can be asked anywhere. It is not compared with the record that left it, as
@@ -90,10 +65,10 @@ pub fn balance_in_memory(view: &BookView, name: &AccountName) -> Option<BalanceA
 /// [`AuditError`].
 pub fn balance_at(view: &BookView, name: &AccountName, as_of: AsOf) -> AuditResult<BalanceAt> {
     let (number, mut account) = known(view, name)?;
-    let last = last_sequence(view, as_of)?;
+    let last = last_sequence(view, as_of, view.last_sequence())?;
     let (totals, sequence) = match as_of {
-        AsOf::Effective(until) => effective_totals(view, number, &account, until)?,
-        AsOf::Now | AsOf::Time(_) | AsOf::Sequence(_) => totals_at(view, number, &account, last)?,
+        AsOf::Effective(until) => effective::totals(view, number, &account, until, last)?,
+        AsOf::Now | AsOf::Time(_) | AsOf::Sequence(_) => view.totals_at(number, &account, last)?,
     };
     if as_of == AsOf::Now && totals != account.totals {
         return Err(AuditError::Contradiction(format!(
@@ -103,61 +78,4 @@ pub fn balance_at(view: &BookView, name: &AccountName, as_of: AsOf) -> AuditResu
     }
     account.totals = totals;
     Ok(BalanceAt { account, number, sequence })
-}
-
-/// The effective date of a booking in nanoseconds since 1970: the one given with its transaction, or the time of record.
-pub(super) fn effective_ns(view: &BookView, record: &JournalRecord) -> AuditResult<i64> {
-    let created = match &record.event {
-        Event::Confirmed { transaction, .. } => creation(view, transaction)?,
-        Event::Posted { .. } | Event::Reversed { .. } => None,
-        Event::AssetRegistered { .. }
-        | Event::AccountOpened(_)
-        | Event::LimitsSet { .. }
-        | Event::AccountFrozen(_)
-        | Event::AccountUnfrozen(_)
-        | Event::AccountClosed(_)
-        | Event::Tried { .. }
-        | Event::Cancelled { .. }
-        | Event::CancelledEmpty(_)
-        | Event::Expired { .. } => None,
-    };
-    let details = created.as_ref().unwrap_or(record).event.details();
-    let given = details.and_then(|details| details.effective_at).map(|effective| effective.0);
-    Ok(given.unwrap_or(i64::try_from(record.point.time.0).unwrap_or(i64::MAX)))
-}
-
-fn creation(view: &BookView, transaction: &TransactionId) -> AuditResult<Option<JournalRecord>> {
-    match view.transaction(transaction)?.and_then(|record| record.created) {
-        Some(sequence) => Ok(Some(view.known_journal(sequence)?)),
-        None => Ok(None),
-    }
-}
-
-/// Whether an event books (rather than reserves or releases).
-pub(super) fn books(event: &Event) -> bool {
-    matches!(event, Event::Posted { .. } | Event::Confirmed { .. } | Event::Reversed { .. })
-}
-
-fn effective_totals(
-    view: &BookView,
-    number: AccountNumber,
-    account: &Account,
-    until_ns: i64,
-) -> AuditResult<(Totals, JournalSequence)> {
-    let mut totals = Totals::zero(account.scale);
-    let mut last = JournalSequence(0);
-    let mut journal = view.journal_reader();
-    for sequence in view.postings(number, 0..=view.last_sequence().0) {
-        let record = journal.known(sequence?)?;
-        if !books(&record.event) || effective_ns(view, &record)? > until_ns {
-            continue;
-        }
-        for posting in record.event.postings().iter().filter(|posting| posting.account == number) {
-            totals = totals
-                .post(posting.side, posting.amount)
-                .ok_or_else(|| AuditError::Contradiction(format!("record {} leaves the range", record.sequence.0)))?;
-        }
-        last = record.sequence;
-    }
-    Ok((totals, last))
 }

@@ -1,14 +1,23 @@
 //! Questions that an auditor asks, answered from the journal. Uses the core's types, never its `apply`: what it tells is derived from what was recorded, not
 //! decided anew.
 
+mod accounts;
 mod balance;
+mod effective;
+mod kept;
+mod moment;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod transactions;
 mod trial_balance;
 
+pub use accounts::accounts;
 pub use balance::{AsOf, BalanceAt, balance_at, balance_in_memory};
+pub use kept::Kept;
+pub use moment::Moment;
 pub use statement::{Dates, Line, Period, Statement, statement};
-pub use transactions::{Filter, Found, Page, Timeline, find, list, timeline};
+pub use transactions::{Filter, Found, Story, find, list, timeline};
 pub use trial_balance::{TrialBalance, trial_balance};
 
 use crate::book::BookError;
@@ -30,6 +39,15 @@ pub enum AuditError {
         asked: u64,
         /// Where the journal ends.
         last: u64,
+    },
+    /// A walk is to go on after what is not a part of it.
+    #[error("record {0} is no part of what is walked")]
+    NoSuchPlace(u64),
+    /// What was at a moment is no longer known on this replica.
+    #[error("what was at log index {index} is no longer known on this replica")]
+    Expired {
+        /// The moment's log index.
+        index: u64,
     },
     /// The journal contradicts itself: a bug in us or damage.
     #[error("the books do not agree: {0}; stop serving from this replica and compare it with its peers")]

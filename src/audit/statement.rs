@@ -1,14 +1,18 @@
 //! The statement of an account for a period: opening, every posting with the balances it left, closing. Opening plus all bookings is checked to give
 //! the closing.
 
+use std::sync::Arc;
+
 use ledger::account::{available_balance, posted_balance};
 use ledger::journal::JournalSequence;
 use ledger::{
     Account, AccountName, AccountNumber, Balance, EffectiveAt, JournalPosting, JournalRecord, LogTime, Side, Totals,
 };
 
-use super::balance::{books, effective_ns, known, last_sequence, totals_at};
-use super::{AsOf, AuditError, AuditResult};
+use super::balance::known;
+use super::effective::{self, Place, books};
+use super::kept::Kept;
+use super::{AuditError, AuditResult};
 use crate::book::view::BookView;
 
 /// By which of its dates a line belongs to a period.
@@ -16,8 +20,9 @@ use crate::book::view::BookView;
 pub enum Dates {
     /// The log's.
     OfRecord,
-    /// The client's business date, or without one the time of record. Only what was booked has one, so such a statement shows no reservations; it reads the account's whole
-    /// history for every page.
+    /// The client's business date, or without one the time of record. Only what was booked has one, so such a statement
+    /// shows no reservations. A walk reads the account's whole history once for so many lines as memory holds, and on
+    /// another replica once more.
     Effective,
 }
 
@@ -33,16 +38,16 @@ pub struct Period {
     /// Only lines after that of this record: where the page before ended. 0 for the first page.
     pub after: JournalSequence,
     /// Only records up to this one: what the first page reflected.
-    pub last: Option<JournalSequence>,
-    /// The most lines.
+    pub last: JournalSequence,
+    /// The lines at which a page ends. It ends with a whole record, so it may have as many more as a record has postings.
     pub limit: usize,
 }
 
 /// One posting on the account.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// The whole record.
-    pub record: JournalRecord,
+    /// The whole record, which lines of the same share.
+    pub record: Arc<JournalRecord>,
     /// The posting.
     pub posting: JournalPosting,
     /// The effective date, where the record or the question knows one.
@@ -70,8 +75,6 @@ pub struct Statement {
     pub closing: Balance,
     /// Whether more lines follow.
     pub has_more: bool,
-    /// What the walk reflects: the last sequence that any page of it may show.
-    pub last: JournalSequence,
 }
 
 fn out_of_range(sequence: JournalSequence) -> AuditError {
@@ -81,12 +84,13 @@ fn out_of_range(sequence: JournalSequence) -> AuditError {
 /// A page of an account's statement.
 ///
 /// # Errors
-/// [`AuditError`]; [`AuditError::Contradiction`] if opening and lines do not give the closing.
-pub fn statement(view: &BookView, name: &AccountName, period: Period) -> AuditResult<Statement> {
+/// [`AuditError`]; [`AuditError::Contradiction`] if opening and lines do not give the closing, [`AuditError::NoSuchPlace`]
+/// if `after` is not a line of the account.
+pub fn statement(view: &BookView, kept: &Kept, name: &AccountName, period: Period) -> AuditResult<Statement> {
     let (number, account) = known(view, name)?;
     match period.dates {
         Dates::OfRecord => by_record(view, number, account, period),
-        Dates::Effective => by_effective_date(view, number, account, period),
+        Dates::Effective => by_effective_date(view, kept, number, account, period),
     }
 }
 
@@ -100,86 +104,85 @@ fn sequence_before(view: &BookView, time_ns: i64) -> AuditResult<JournalSequence
 
 fn by_record(view: &BookView, number: AccountNumber, account: Account, period: Period) -> AuditResult<Statement> {
     let last = match period.to_ns {
-        Some(to) => sequence_before(view, to)?,
-        None => last_sequence(view, AsOf::Now)?,
+        Some(to) => sequence_before(view, to)?.min(period.last),
+        None => period.last,
     };
-    let last = period.last.map_or(last, |bound| bound.min(last));
     let before = period.from_ns.map_or(Ok(JournalSequence(0)), |from| sequence_before(view, from))?;
     let before = before.max(period.after);
-    let (opening_totals, _) = totals_at(view, number, &account, before)?;
+    let (opening_totals, _) = view.totals_at(number, &account, before.min(period.last))?;
     let opening = posted_balance(account.class, &opening_totals).ok_or_else(|| out_of_range(before))?;
     let (mut lines, mut has_more) = (Vec::new(), false);
     let mut journal = view.journal_reader();
-    for sequence in view.postings(number, before.0 + 1..=last.0) {
+    for sequence in view.postings(number, before.0.saturating_add(1)..=last.0) {
         let sequence = sequence?;
         // A page ends with a whole record, so that the next begins after it.
         if lines.len() >= period.limit {
             has_more = true;
             break;
         }
-        let record = journal.known(sequence)?;
-        lines.extend(lines_of(&record, number, &account)?);
+        lines.extend(lines_of(&Arc::new(journal.known(sequence)?), number, &account)?);
     }
     let closing = lines.last().map_or(opening, |line| line.posted);
     check(&account, opening, &lines, closing)?;
-    Ok(Statement { account, number, opening, lines, closing, has_more, last })
+    Ok(Statement { account, number, opening, lines, closing, has_more })
 }
 
 fn by_effective_date(
     view: &BookView,
+    kept: &Kept,
     number: AccountNumber,
     account: Account,
     period: Period,
 ) -> AuditResult<Statement> {
-    let last = period.last.unwrap_or(last_sequence(view, AsOf::Now)?);
-    let mut booked: Vec<(i64, JournalSequence)> = Vec::new();
+    let mut after: Place = (period.from_ns.unwrap_or(i64::MIN), JournalSequence(0));
+    if period.after != JournalSequence(0) {
+        let place = effective::place_of(view, number, period.after)?;
+        after = after.max(place.ok_or(AuditError::NoSuchPlace(period.after.0))?);
+    }
+    let is_within = |place: &Place| period.to_ns.is_none_or(|to| place.0 < to);
+    let mut opening = None;
+    let (mut lines, mut has_more) = (Vec::new(), false);
     let mut journal = view.journal_reader();
-    for sequence in view.postings(number, 0..=last.0) {
-        let record = journal.known(sequence?)?;
-        if books(&record.event) {
-            booked.push((effective_ns(view, &record)?, record.sequence));
-        }
-    }
-    booked.sort_unstable();
-    let walked = booked.iter().find(|(_, sequence)| *sequence == period.after).copied();
-    let is_before = |line: &(i64, JournalSequence)| {
-        period.from_ns.is_some_and(|from| line.0 < from) || walked.is_some_and(|walked| *line <= walked)
-    };
-    let mut totals = Totals::zero(account.scale);
-    let (mut opening, mut lines, mut has_more) = (Balance::zero(account.scale), Vec::new(), false);
-    for line in booked.iter().take_while(|line| period.to_ns.is_none_or(|to| line.0 < to)) {
-        if lines.len() >= period.limit {
-            has_more = true;
-            break;
-        }
-        let record = journal.known(line.1)?;
-        for posting in record.event.postings().iter().filter(|posting| posting.account == number) {
-            totals = totals.post(posting.side, posting.amount).ok_or_else(|| out_of_range(line.1))?;
-            let posted = posted_balance(account.class, &totals).ok_or_else(|| out_of_range(line.1))?;
-            if is_before(line) {
-                opening = posted;
-                continue;
+    loop {
+        let window = kept.window(view, (number, account.scale), period.last, after)?;
+        let (mut totals, places) = window.from(after);
+        let posted = |totals: &Totals| posted_balance(account.class, totals).ok_or_else(|| out_of_range(period.last));
+        opening.get_or_insert(posted(&totals)?);
+        for place in places.take_while(is_within) {
+            if lines.len() >= period.limit {
+                has_more = true;
+                break;
             }
-            lines.push(Line {
-                record: record.clone(),
-                posting: *posting,
-                effective_at: Some(EffectiveAt(line.0)),
-                is_posted: true,
-                posted,
-                available: posted,
-            });
+            let record = Arc::new(journal.known(place.1)?);
+            for posting in effective::own(&record, number) {
+                totals = totals.post(posting.side, posting.amount).ok_or_else(|| out_of_range(place.1))?;
+                let posted = posted(&totals)?;
+                lines.push(Line {
+                    record: Arc::clone(&record),
+                    posting: *posting,
+                    effective_at: Some(EffectiveAt(place.0)),
+                    is_posted: true,
+                    posted,
+                    available: posted,
+                });
+            }
+        }
+        // A full page may end with the window: the next window tells whether more follows.
+        match window.end().filter(|end| !has_more && is_within(end)) {
+            Some(end) => after = end,
+            None => break,
         }
     }
+    let opening = opening.unwrap_or(Balance::zero(account.scale));
     let closing = lines.last().map_or(opening, |line| line.posted);
     check(&account, opening, &lines, closing)?;
-    Ok(Statement { account, number, opening, lines, closing, has_more, last })
+    Ok(Statement { account, number, opening, lines, closing, has_more })
 }
 
-fn lines_of(record: &JournalRecord, number: AccountNumber, account: &Account) -> AuditResult<Vec<Line>> {
-    let own = record.event.postings().iter().filter(|posting| posting.account == number);
-    own.map(|posting| {
+fn lines_of(record: &Arc<JournalRecord>, number: AccountNumber, account: &Account) -> AuditResult<Vec<Line>> {
+    let lines = effective::own(record, number).map(|posting| {
         Ok(Line {
-            record: record.clone(),
+            record: Arc::clone(record),
             posting: *posting,
             effective_at: record.event.details().and_then(|details| details.effective_at),
             is_posted: books(&record.event),
@@ -187,8 +190,8 @@ fn lines_of(record: &JournalRecord, number: AccountNumber, account: &Account) ->
             available: available_balance(account.class, &posting.totals)
                 .ok_or_else(|| out_of_range(record.sequence))?,
         })
-    })
-    .collect()
+    });
+    lines.collect()
 }
 
 /// Opening plus all bookings must give the closing: computed from amounts, compared with recorded totals.

@@ -18,15 +18,26 @@ pub(super) async fn run(context: &Context, verb: AssetVerb) -> CliResult {
             context.change(id, message, call, result).await
         }
         AssetVerb::List => {
-            let message = v1::ListAssetsRequest { read: context.read() };
-            let reply = context
-                .client
-                .ledger_read(message, |mut client, message| async move { client.list_assets(message).await })
-                .await?;
-            let rows = reply.assets.iter().map(|asset| vec![asset.code.clone(), asset.scale.to_string()]).collect();
-            let assets: Vec<_> =
-                reply.assets.iter().map(|asset| json!({ "code": asset.code, "scale": asset.scale })).collect();
-            let value = json!({ "read_point": output::read_point(reply.read_point.as_ref()), "assets": assets });
+            let mut message = v1::ListAssetsRequest { read: context.read(), ..Default::default() };
+            let mut assets = Vec::new();
+            let point = loop {
+                let reply = context
+                    .client
+                    .ledger_read(
+                        message.clone(),
+                        |mut client, message| async move { client.list_assets(message).await },
+                    )
+                    .await?;
+                assets.extend(reply.assets);
+                message.page_token = reply.next_page_token;
+                if message.page_token.is_empty() {
+                    break reply.read_point;
+                }
+            };
+            let rows = assets.iter().map(|asset| vec![asset.code.clone(), asset.scale.to_string()]).collect();
+            let values: Vec<_> =
+                assets.iter().map(|asset| json!({ "code": asset.code, "scale": asset.scale })).collect();
+            let value = json!({ "read_point": output::read_point(point.as_ref()), "assets": values });
             output::rows(context.output, &["asset", "scale"], rows, &value)
         }
     }

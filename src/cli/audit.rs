@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::args::{AsOfArgs, BalanceArgs, JournalArgs, Output, StatementArgs, TrialBalanceArgs};
 use super::context::{Context, optional_timestamp, timestamp};
 use super::{CliError, CliResult, output};
-use crate::client::{Failure, FailureKind};
+use crate::client::{Client, Failure, FailureKind};
 use crate::proto::v1;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 
@@ -168,17 +168,37 @@ pub(super) fn trial_balance_rows(reply: &v1::GetTrialBalanceResponse) -> Vec<Vec
     reply.lines.iter().map(row).collect()
 }
 
+/// All pages of a trial balance in one.
+pub(super) async fn whole_trial_balance(
+    client: &Client,
+    mut message: v1::GetTrialBalanceRequest,
+) -> Result<v1::GetTrialBalanceResponse, Failure> {
+    let mut lines = Vec::new();
+    loop {
+        let mut reply = client
+            .audit(message.clone(), |mut client, message| async move { client.get_trial_balance(message).await })
+            .await?;
+        lines.append(&mut reply.lines);
+        message.page_token = std::mem::take(&mut reply.next_page_token);
+        if message.page_token.is_empty() {
+            return Ok(v1::GetTrialBalanceResponse { lines, ..reply });
+        }
+    }
+}
+
 /// The headers of a trial balance.
 pub(super) const TRIAL_BALANCE_HEADERS: [&str; 7] =
     ["asset", "debits posted", "credits posted", "debits pending", "credits pending", "accounts", "balanced"];
 
 pub(super) async fn trial_balance(context: &Context, args: TrialBalanceArgs) -> CliResult {
     let is_whole = args.prefix.is_empty();
-    let message = v1::GetTrialBalanceRequest { prefix: args.prefix, as_of: as_of(&args.as_of)?, read: context.read() };
-    let reply = context
-        .client
-        .audit(message, |mut client, message| async move { client.get_trial_balance(message).await })
-        .await?;
+    let message = v1::GetTrialBalanceRequest {
+        prefix: args.prefix,
+        as_of: as_of(&args.as_of)?,
+        read: context.read(),
+        ..Default::default()
+    };
+    let reply = whole_trial_balance(&context.client, message).await?;
     let value = trial_balance_value(&reply);
     let printed = output::rows(context.output, &TRIAL_BALANCE_HEADERS, trial_balance_rows(&reply), &value);
     if is_whole && reply.lines.iter().any(|line| !line.is_balanced) {

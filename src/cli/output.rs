@@ -205,3 +205,13 @@ pub(crate) fn journal_record(record: &v1::JournalRecord) -> Value {
         "details": details(record.details.as_ref()),
     })
 }
+
+/// What a refusal says: its message, or its values where a long reply had no room for the message.
+pub(super) fn refusal_message(refusal: &v1::Refusal) -> String {
+    if !refusal.message.is_empty() {
+        return refusal.message.clone();
+    }
+    let values: std::collections::BTreeMap<_, _> = refusal.metadata.iter().collect();
+    let values: Vec<String> = values.into_iter().map(|(key, value)| format!("{key} {value}")).collect();
+    values.join(", ")
+}

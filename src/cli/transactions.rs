@@ -185,13 +185,22 @@ fn value(transaction: &v1::Transaction) -> Value {
 }
 
 async fn show(context: &Context, transaction_id: String) -> CliResult {
-    let message = v1::GetTransactionRequest { transaction_id, read: context.read() };
-    let reply = context
-        .client
-        .audit(message, |mut client, message| async move { client.get_transaction(message).await })
-        .await?;
+    let mut message =
+        v1::GetTransactionRequest { transaction_id, read: context.read(), page_size: 1000, page_token: String::new() };
+    let mut records = Vec::new();
+    let reply = loop {
+        let mut reply = context
+            .client
+            .audit(message.clone(), |mut client, message| async move { client.get_transaction(message).await })
+            .await?;
+        records.append(&mut reply.timeline);
+        message.page_token = std::mem::take(&mut reply.next_page_token);
+        if message.page_token.is_empty() {
+            break reply;
+        }
+    };
     let transaction = reply.transaction.unwrap_or_default();
-    let timeline: Vec<Value> = reply.timeline.iter().map(output::journal_record).collect();
+    let timeline: Vec<Value> = records.iter().map(output::journal_record).collect();
     let value = json!({
         "read_point": output::read_point(reply.read_point.as_ref()),
         "transaction": value(&transaction),
@@ -219,7 +228,7 @@ async fn show(context: &Context, transaction_id: String) -> CliResult {
     });
     let headers = ["account", "asset", "side", "amount", "confirmed", "reversed"];
     output::rows(context.output, &headers, postings.collect(), &value)?;
-    let events = reply.timeline.iter().map(|record| {
+    let events = records.iter().map(|record| {
         let at = record.at.unwrap_or_default();
         vec![
             record.sequence.to_string(),

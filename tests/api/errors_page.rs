@@ -34,7 +34,9 @@ fn page() -> String {
          A refused call is a gRPC status with `google.rpc.ErrorInfo`: its `reason` from this page, the domain `{DOMAIN}`, and the values as\n\
          metadata. `google.rpc.LocalizedMessage` holds the remedy. A decided refusal also tells where in the log it was decided (`log_index`,\n\
          `position`, `log_time_ns`), and whether it repeats an earlier answer (`replayed`): a repeat names the place of the first\n\
-         (`first_log_index` and so on) and the present `transaction_state`. In a batch or a stream the same stands in the command's own result.\n\n\
+         (`first_log_index` and so on) and the present `transaction_state`. In a batch or a stream the same stands in the command's own result.\n\
+         Any client can read the reply to any batch: where thousands of refusals have no room for it, `message` and `remedy` are empty, and\n\
+         long values are cut; `reason`, `code` and the values of this page are always there.\n\n\
          A status **without** `ErrorInfo` is the transport's, whatever its code (UNAVAILABLE, CANCELLED, INTERNAL, RESOURCE_EXHAUSTED): the\n\
          connection broke, or something between ended it. What was sent may have been decided, so repeat it with the same request ids.\n\n\
          A stream of commands that ends with a reason has first answered every command that it took; nothing was proposed of the others. One\n\

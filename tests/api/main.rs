@@ -12,8 +12,10 @@
 mod bounds;
 mod errors_page;
 mod harness;
+mod lists;
 mod other_language;
 mod payments;
 mod questions;
 mod raw;
 mod received;
+mod tokens;

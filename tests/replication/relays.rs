@@ -85,7 +85,11 @@ fn a_follower_that_is_behind_shows_what_was_answered_before_the_read_began() {
             page_size: 1_000,
             ..Default::default()
         };
-        let last = GetTransactionRequest { transaction_id: transaction(MANY).to_string(), read: fresh(linearizable()) };
+        let last = GetTransactionRequest {
+            transaction_id: transaction(MANY).to_string(),
+            read: fresh(linearizable()),
+            ..Default::default()
+        };
         (
             api.get_account(within(SOON, account)).await.unwrap().into_inner(),
             api.get_statement(within(SOON, statement)).await.unwrap().into_inner(),

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::numbers::{Digits, NumberedName};
 use super::progress;
+use crate::cli::audit::whole_trial_balance;
 use crate::cli::context::fresh_id;
 use crate::cli::{CliError, CliResult};
 use crate::client::{BatchWriter, Client, EncodedBatch, PlainCommand};
@@ -159,8 +160,7 @@ impl Accounts {
     /// What they turned over since the run began, as the book says: their funding left out.
     pub(super) async fn turnover(&self, client: &Client) -> CliResult<Turnover> {
         let message = v1::GetTrialBalanceRequest { prefix: self.prefix.clone(), ..Default::default() };
-        let reply =
-            client.audit(message, |mut client, message| async move { client.get_trial_balance(message).await }).await?;
+        let reply = whole_trial_balance(client, message).await?;
         let totals = reply.lines.into_iter().find(|line| line.asset == ASSET).and_then(|line| line.totals);
         let turnover = totals.and_then(|totals| {
             let pending = minor_units(&totals.debits_pending)?.checked_add(minor_units(&totals.credits_pending)?)?;
@@ -179,8 +179,7 @@ impl Accounts {
 /// Whether the whole book balances.
 pub(super) async fn is_balanced(client: &Client) -> CliResult<bool> {
     let message = v1::GetTrialBalanceRequest::default();
-    let reply =
-        client.audit(message, |mut client, message| async move { client.get_trial_balance(message).await }).await?;
+    let reply = whole_trial_balance(client, message).await?;
     Ok(!reply.lines.is_empty() && reply.lines.iter().all(|line| line.is_balanced))
 }
 

@@ -38,7 +38,7 @@ impl Tally {
         tokio::time::sleep(hold).await;
         let left = std::mem::take(&mut *self.left_to_expire.lock().unwrap_or_else(PoisonError::into_inner));
         for transaction_id in left {
-            let message = v1::GetTransactionRequest { transaction_id, read: None };
+            let message = v1::GetTransactionRequest { transaction_id, ..Default::default() };
             let reply = client
                 .audit(message, |mut client, message| async move { client.get_transaction(message).await })
                 .await?;

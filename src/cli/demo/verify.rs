@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::processes::Cluster;
+use crate::cli::audit::whole_trial_balance;
 use crate::cli::{CliError, CliResult};
 use crate::client::{Client, ClientConfig};
 use crate::proto::v1;
@@ -42,8 +43,7 @@ async fn settled(client: &Client) -> CliResult<Vec<v1::GetStatusResponse>> {
 
 pub(super) async fn verify(cluster: &Cluster, client: &Client) -> CliResult<Proof> {
     let message = v1::GetTrialBalanceRequest::default();
-    let trial_balance =
-        client.audit(message, |mut client, message| async move { client.get_trial_balance(message).await }).await?;
+    let trial_balance = whole_trial_balance(client, message).await?;
     let mut trial_balance_zero = is_zero(&trial_balance);
     let statuses = settled(client).await?;
     let mut replicas_agree = statuses.len() == client.endpoints();
@@ -68,5 +68,5 @@ async fn own_trial_balance(endpoint: &str) -> Result<v1::GetTrialBalanceResponse
     let client = Client::new(&ClientConfig { endpoints: vec![endpoint.to_owned()], timeout: BOUND })?;
     let stale = v1::ReadOptions { consistency: Some(v1::read_options::Consistency::Stale(true)) };
     let message = v1::GetTrialBalanceRequest { read: Some(stale), ..Default::default() };
-    Ok(client.audit(message, |mut client, message| async move { client.get_trial_balance(message).await }).await?)
+    Ok(whole_trial_balance(&client, message).await?)
 }

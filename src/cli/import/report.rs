@@ -60,7 +60,7 @@ impl Report {
     pub(super) fn refusal(&mut self, line: u64, id: &str, request_id: String, refusal: &v1::Refusal) {
         self.refused += 1;
         if self.refusals.len() < MAX_TOLD {
-            let (about, message) = (refusal.reason.clone(), refusal.message.clone());
+            let (about, message) = (refusal.reason.clone(), output::refusal_message(refusal));
             self.refusals.push(Told { line, id: id.to_owned(), request_id, about, message });
         }
     }
