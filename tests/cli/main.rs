@@ -18,6 +18,7 @@ mod demo;
 mod harness;
 mod help;
 mod import;
+mod lists;
 mod reasons;
 mod serve;
 mod services;
