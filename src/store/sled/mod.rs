@@ -71,6 +71,7 @@ impl SledEngine {
             }
             FolderState::Ready | FolderState::Creating => {}
         }
+        remove_unfinished_snapshots(&data)?;
         let tree = open_tree(&folder)?;
         let failed = |error| StoreError::from_io("open the file", &data, error);
         let file = File::open(data.join("db")).map_err(failed)?;
@@ -199,6 +200,29 @@ impl SledEngine {
         self.apply(&mut *self.writing()?, changes, Remember::Nothing)?;
         self.sync()
     }
+}
+
+/// sled writes a snapshot of its page table whenever it opens: under a name that ends so, and
+/// renames it when it is whole and synced.
+const UNFINISHED: &str = ".generating";
+
+/// Removes snapshots that sled did not finish, because the disk was full or the process ended. sled
+/// takes the newest file for its snapshot, finished or not, and would refuse the intact data under
+/// it; without it, sled goes on from the snapshot before, or reads all of its file. The one before
+/// goes only once the new one has its final name.
+fn remove_unfinished_snapshots(data: &Path) -> Result<(), StoreError> {
+    let listed = |error| StoreError::from_io("list the folder", data, error);
+    for entry in std::fs::read_dir(data).map_err(listed)? {
+        let entry = entry.map_err(listed)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(UNFINISHED) {
+            let path = entry.path();
+            std::fs::remove_file(&path).map_err(|error| StoreError::from_io("remove the file", &path, error))?;
+            tracing::warn!(file = %path.display(), "removed a snapshot of sled's page table that it had not finished");
+        }
+    }
+    Ok(())
 }
 
 fn open_tree(folder: &Folder) -> Result<::sled::Db, StoreError> {
