@@ -137,11 +137,19 @@ impl FjallEngine {
             }
             FolderState::Ready | FolderState::Creating => {}
         }
-        match folder.state() {
+        let headless = match folder.state() {
             FolderState::Ready => check_manifests(&folder)?,
-            FolderState::Creating => {}
+            FolderState::Creating => Vec::new(),
+        };
+        let database = open_database(&folder, bounds).map_err(|error| match headless.first() {
+            // Of a keyspace in use, and that is why.
+            Some(manifest) => is_missing(&folder, manifest),
+            None => error,
+        })?;
+        // Those that belonged to nothing are gone now.
+        if let Some(manifest) = headless.iter().find(|manifest| manifest.parent().is_none_or(Path::exists)) {
+            return Err(is_missing(&folder, manifest));
         }
-        let database = open_database(&folder, bounds)?;
         let failed = |error| translate("open a space", &folder.data(), error);
         let names: Vec<String> = database.list_keyspace_names().iter().map(|name| name.to_string()).collect();
         if folder.state() == FolderState::Ready && !names.iter().any(|name| name == LIST) {
@@ -292,11 +300,21 @@ fn greatest_key(snapshot: &Snapshot, keyspace: &Keyspace) -> ::fjall::Result<Opt
     Ok(None)
 }
 
+fn is_missing(folder: &Folder, file: &Path) -> StoreError {
+    folder.damaged(format!("{} is missing", file.display()))
+}
+
 /// Checks each keyspace's manifest against the checksum that fjall wrote beside it but does not compare when it
 /// opens: a flipped bit there can hide or reorder whole tables.
-fn check_manifests(folder: &Folder) -> Result<(), StoreError> {
+///
+/// Gives the manifests that are missing. fjall clears a keyspace away that its list of keyspaces
+/// does not have: one whose creation was cut off. Where that is cut off too, it may be left without
+/// its manifest, and fjall goes on to clear it away. Only fjall can read the list; it does not open
+/// where a keyspace on it has no manifest.
+fn check_manifests(folder: &Folder) -> Result<Vec<PathBuf>, StoreError> {
     let keyspaces = folder.data().join("keyspaces");
     let failed = |error| StoreError::from_io("list the folder", &keyspaces, error);
+    let mut headless = Vec::new();
     for entry in std::fs::read_dir(&keyspaces).map_err(failed)? {
         let place = entry.map_err(failed)?.path();
         let current = place.join("current");
@@ -304,12 +322,6 @@ fn check_manifests(folder: &Folder) -> Result<(), StoreError> {
             // Creation was cut off: fjall clears such a keyspace away.
             continue;
         }
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => folder.damaged(format!("{} is missing", path.display())),
-                _ => StoreError::from_io("read the file", path, error),
-            })
-        };
         let pointer = read(&current)?;
         let fields = pointer.split_first_chunk::<8>().and_then(|(version, rest)| {
             let (checksum, kind) = rest.split_first_chunk::<16>()?;
@@ -319,11 +331,20 @@ fn check_manifests(folder: &Folder) -> Result<(), StoreError> {
             return Err(folder.damaged(format!("{} is not readable", current.display())));
         };
         let manifest = place.join(format!("v{version}"));
-        if xxhash_rust::xxh3::xxh3_128(&read(&manifest)?) != checksum {
-            return Err(folder.damaged(format!("{} does not fit its checksum", manifest.display())));
+        match read(&manifest) {
+            Ok(bytes) if xxhash_rust::xxh3::xxh3_128(&bytes) == checksum => {}
+            Ok(_) => return Err(folder.damaged(format!("{} does not fit its checksum", manifest.display()))),
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                headless.push(manifest)
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(headless)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
+    std::fs::read(path).map_err(|error| StoreError::from_io("read the file", path, error))
 }
 
 /// Opens fjall's database. It panics on some of the damage that it finds, which must not take the
