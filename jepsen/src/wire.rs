@@ -309,7 +309,7 @@ fn missing_at(status: &Status) -> Option<(u64, u64)> {
 fn failed(status: &Status) -> Completion {
     let details = status.get_error_details();
     let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
-    let is_certain = matches!(reason.as_str(), "OVERLOADED" | "DEADLINE_EXCEEDED" | "NO_QUORUM")
+    let is_certain = matches!(reason.as_str(), "OVERLOADED" | "DEADLINE_EXCEEDED" | "NO_QUORUM" | "CLOCK_SKEW")
         || status.code() == Code::InvalidArgument;
     if is_certain {
         let reason = if reason.is_empty() { "INVALID_ARGUMENT".to_owned() } else { reason };

@@ -1,5 +1,6 @@
 //! The cluster service.
 
+use ledger::LogTime;
 use tonic::{Request, Response, Status};
 
 use super::{Api, render};
@@ -57,6 +58,12 @@ impl ClusterService for Api {
             purged_index: status.purged_index,
             snapshot_index: status.snapshot_index,
             dropped_log_lines: console::dropped(),
+            log_time_ahead: Some(status.clock.log_ahead_ns).filter(|ahead| *ahead > 0).map(render::duration),
+            last_clock_jump: status.clock.last_jump.map(|jump| v1::ClockJump {
+                at: Some(render::timestamp(LogTime(jump.at_ns))),
+                by: Some(render::signed_duration(jump.by_ns)),
+            }),
+            clock_refused: status.clock.refused.unwrap_or_default(),
         }))
     }
 }

@@ -122,7 +122,8 @@ impl Stream for Answers {
 impl Api {
     /// Decides commands as they come.
     pub(super) fn commands(&self, commands: Streaming<v1::StreamCommandsRequest>) -> Result<Answers, Status> {
-        let (admitted, open) = (self.admission.admit()?, self.stream_room.open()?);
+        let (admitted, open) = (self.admission.admit(), self.stream_room.open());
+        let (admitted, open) = (admitted.map_err(errors::of_command)?, open.map_err(errors::of_command)?);
         // As many as there are places, and one that ends the stream: nobody waits to give an
         // answer.
         let (sender, answers) = mpsc::channel(self.limits.stream_in_flight + 1);
@@ -188,7 +189,7 @@ impl Api {
             answers.first().map(answers::command_result).ok_or_else(|| errors::storage(&"the command has no answer"))
         };
         decided.await.unwrap_or_else(|status| v1::CommandResult {
-            refusal: Some(undecided(&status)),
+            refusal: Some(undecided(&errors::of_command(status))),
             ..v1::CommandResult::default()
         })
     }

@@ -100,30 +100,42 @@ fn metadata(pairs: HashMap<String, String>) -> Metadata {
     pairs.into_iter().collect()
 }
 
-/// A time as nanoseconds since 1970, between the years 1678 and 2262.
-pub(super) fn nanoseconds(field: &str, time: &Timestamp) -> Parsed<i64> {
-    let valid = (0..1_000_000_000).contains(&time.nanos);
-    let total = time.seconds.checked_mul(1_000_000_000).and_then(|seconds| seconds.checked_add(i64::from(time.nanos)));
-    match total {
-        Some(total) if valid => Ok(total),
-        Some(_) | None => Err(errors::invalid(
-            field,
-            format!("is {} s {} ns; years 1678 to 2262 are allowed", time.seconds, time.nanos),
-        )),
-    }
+/// Nanoseconds in a second.
+const NANOS: i32 = 1_000_000_000;
+
+/// The rest of a second, from 0 to 999 999 999 ns.
+fn nanos(field: &str, nanos: i32) -> Parsed<i32> {
+    let is_rest = (0..NANOS).contains(&nanos);
+    is_rest
+        .then_some(nanos)
+        .ok_or_else(|| errors::invalid(format!("{field}.nanos"), format!("is {nanos}; 0 to 999999999 are allowed")))
 }
 
+/// A time as nanoseconds since 1970, as far as 64 bits reach: between the years 1677 and 2262.
+pub(super) fn nanoseconds(field: &str, time: &Timestamp) -> Parsed<i64> {
+    let rest = nanos(field, time.nanos)?;
+    // Wider than any sum of these: the first second that fits begins before the first nanosecond
+    // that does.
+    let total = i128::from(time.seconds) * i128::from(NANOS) + i128::from(rest);
+    i64::try_from(total).map_err(|_| {
+        let (least, most) = (errors::shown_time(i64::MIN), errors::shown_time(i64::MAX));
+        errors::invalid(field, format!("is {} s and {rest} ns since 1970; {least} to {most} are allowed", time.seconds))
+    })
+}
+
+/// A length of time in nanoseconds. How long it may be is for the core to say.
 fn interval(field: &str, length: &Duration) -> Parsed<Interval> {
-    let seconds = u64::try_from(length.seconds).ok();
-    let nanos = u64::try_from(length.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
-    seconds
-        .and_then(|seconds| seconds.checked_mul(1_000_000_000))
-        .zip(nanos)
-        .and_then(|(seconds, nanos)| seconds.checked_add(nanos))
-        .map(Interval)
-        .ok_or_else(|| {
-            errors::invalid(field, format!("is {} s {} ns; it must not be negative", length.seconds, length.nanos))
-        })
+    // A negative length has both parts negative, so its sign is told before its nanoseconds are.
+    if length.seconds < 0 || length.nanos < 0 {
+        let problem = format!("is {} s and {} ns; it must not be negative", length.seconds, length.nanos);
+        return Err(errors::invalid(field, problem));
+    }
+    let rest = nanos(field, length.nanos)?;
+    let total = i128::from(length.seconds) * i128::from(NANOS) + i128::from(rest);
+    u64::try_from(total).map(Interval).map_err(|_| {
+        let most = ledger::limits::MAX_TIMEOUT_NS;
+        errors::invalid(field, format!("is {total} ns; at most {most} ns are allowed"))
+    })
 }
 
 fn details(message: Option<v1::Details>) -> Parsed<Details> {

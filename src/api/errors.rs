@@ -30,8 +30,15 @@ pub enum Class {
     Unknown,
 }
 
+/// The first of those that are given.
+macro_rules! first {
+    ($first:literal $(, $other:literal)?) => {
+        $first
+    };
+}
+
 macro_rules! reasons {
-    ($($name:ident, $text:literal, $class:ident, $code:ident, $meaning:literal, $remedy:literal;)*) => {
+    ($($name:ident, $text:literal, $class:ident, $code:ident, $meaning:literal, $remedy:literal $(, asked: $asked:literal)?;)*) => {
         /// The reasons. Their texts are part of the API and never change.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason {
@@ -62,16 +69,26 @@ macro_rules! reasons {
                 match self { $(Reason::$name => $meaning,)* }
             }
 
-            /// What to do.
+            /// What to do where a command was refused.
             pub fn remedy(self) -> &'static str {
                 match self { $(Reason::$name => $remedy,)* }
+            }
+
+            /// What to do where a question was refused: it has no request id.
+            pub fn remedy_of_question(self) -> &'static str {
+                match self { $(Reason::$name => first!($($asked,)? $remedy),)* }
+            }
+
+            /// The reason of this text.
+            fn of_text(text: &str) -> Option<Reason> {
+                Reason::ALL.iter().copied().find(|reason| reason.text() == text)
             }
         }
     };
 }
 
 reasons! {
-    InvalidArgument, "INVALID_ARGUMENT", Shape, InvalidArgument, "A field is not well formed.", "Mend the field that is named; the request id is still free.";
+    InvalidArgument, "INVALID_ARGUMENT", Shape, InvalidArgument, "A field is not well formed.", "Mend the field that is named; the request id is still free.", asked: "Mend the field that is named.";
     AmountMalformed, "AMOUNT_MALFORMED", Shape, InvalidArgument, "An amount is not digits with at most one point.", "Write digits, optionally one point and digits.";
     AmountScaleExceeded, "AMOUNT_SCALE_EXCEEDED", Shape, InvalidArgument, "An amount has more fraction digits than its asset's scale.", "Write at most as many fraction digits as the scale; nothing is ever rounded.";
     AmountOutOfRange, "AMOUNT_OUT_OF_RANGE", Shape, InvalidArgument, "An amount does not fit 96 bits at its asset's scale.", "Split the amount.";
@@ -80,9 +97,9 @@ reasons! {
     TransactionExistsDifferent, "TRANSACTION_EXISTS_DIFFERENT", Identity, AlreadyExists, "The transaction exists with other content.", "Use a fresh transaction id.";
     AccountExistsDifferent, "ACCOUNT_EXISTS_DIFFERENT", Identity, AlreadyExists, "The account exists with other content.", "Choose another name, or change the account's limits.";
     AssetExistsDifferent, "ASSET_EXISTS_DIFFERENT", Identity, AlreadyExists, "The asset exists with another scale.", "Choose another code; a scale is fixed for good.";
-    AccountNotFound, "ACCOUNT_NOT_FOUND", Absent, NotFound, "There is no such account.", "Open the account, then repeat under a fresh request id.";
-    AssetNotFound, "ASSET_NOT_FOUND", Absent, NotFound, "There is no such asset.", "Register the asset, then repeat under a fresh request id.";
-    TransactionNotFound, "TRANSACTION_NOT_FOUND", Absent, NotFound, "There is no such transaction as of the answer's index.", "Try it first, then repeat under a fresh request id; or cancel it, which fences it.";
+    AccountNotFound, "ACCOUNT_NOT_FOUND", Absent, NotFound, "There is no such account.", "Open the account, then repeat under a fresh request id.", asked: "Mind the spelling, or open the account.";
+    AssetNotFound, "ASSET_NOT_FOUND", Absent, NotFound, "There is no such asset.", "Register the asset, then repeat under a fresh request id.", asked: "Mind the spelling, or register the asset.";
+    TransactionNotFound, "TRANSACTION_NOT_FOUND", Absent, NotFound, "There is no such transaction as of the answer's index.", "Try it first, then repeat under a fresh request id; or cancel it, which fences it.", asked: "Mind the id; where the transaction may yet be decided, repeat its request, or cancel it, which fences it.";
     NotFound, "NOT_FOUND", Absent, NotFound, "The thing looked up is not there as of the index of the reply; a request may yet be decided.", "Repeat the request with its own id to be sure, or cancel its transaction.";
     Unbalanced, "UNBALANCED", Book, FailedPrecondition, "Debits and credits of an asset differ.", "Make them equal per asset.";
     AssetMismatch, "ASSET_MISMATCH", Book, FailedPrecondition, "An account holds another asset than stated, or the two sides of a transfer hold different assets.", "Name accounts of one asset; exchange with four postings.";
@@ -102,11 +119,12 @@ reasons! {
     AlreadyReversed, "ALREADY_REVERSED", Tcc, FailedPrecondition, "The sum of reversals would exceed the original.", "Reverse at most what remains.";
     ReversalOfReversal, "REVERSAL_OF_REVERSAL", Tcc, FailedPrecondition, "A reversal cannot be reversed.", "Post the opposite as a new transaction.";
     NotApplied, "NOT_APPLIED", Tcc, FailedPrecondition, "Another command of the atomic batch was refused; this one's id stays free.", "Mend the culprit and send the batch under a fresh id.";
-    NotLeader, "NOT_LEADER", Unknown, Unavailable, "This replica does not lead.", "Repeat the same request id, at the leader if it is named.";
-    NoQuorum, "NO_QUORUM", Unknown, Unavailable, "No leader is known, or it has no quorum.", "Repeat the same request id a little later.";
-    Overloaded, "OVERLOADED", Unknown, ResourceExhausted, "Too much work waits; nothing was proposed.", "Repeat the same request id a little later.";
-    DeadlineExceeded, "DEADLINE_EXCEEDED", Unknown, DeadlineExceeded, "The deadline passed before the request was proposed: nothing happened.", "Repeat the same request id with a longer deadline.";
-    OutcomeUnknown, "OUTCOME_UNKNOWN", Unknown, Unavailable, "The request was proposed and its outcome is not known here.", "Repeat the same request id: it is answered as it was decided.";
+    NotLeader, "NOT_LEADER", Unknown, Unavailable, "This replica does not lead.", "Repeat the same request id, at the leader if it is named.", asked: "Ask again, at the leader if it is named.";
+    NoQuorum, "NO_QUORUM", Unknown, Unavailable, "No leader is known, or it has no quorum.", "Repeat the same request id a little later.", asked: "Ask again a little later, or ask for a stale answer.";
+    Overloaded, "OVERLOADED", Unknown, ResourceExhausted, "Too much work waits; nothing was proposed.", "Repeat the same request id a little later.", asked: "Ask again a little later.";
+    DeadlineExceeded, "DEADLINE_EXCEEDED", Unknown, DeadlineExceeded, "The deadline passed before the request was proposed: nothing happened.", "Repeat the same request id with a longer deadline.", asked: "Ask again with a longer deadline.";
+    OutcomeUnknown, "OUTCOME_UNKNOWN", Unknown, Unavailable, "The request was proposed and its outcome is not known here.", "Repeat the same request id: it is answered as it was decided.", asked: "Ask again.";
+    ClockSkew, "CLOCK_SKEW", Unknown, Unavailable, "The clock of the replica that leads shows a time outside the years 2020 to 2200; nothing was proposed.", "Have the operator set that clock, then repeat the same request id.", asked: "Ask again a little later; the operator must set that clock.";
     PageExpired, "PAGE_EXPIRED", Unknown, Aborted, "What the walk looks at is no longer known on this replica: more than a minute and a million records have passed, or limits changed before it was started.", "Ask another replica, or begin the walk again.";
     StorageFailed, "STORAGE_FAILED", Unknown, Internal, "The book cannot be read on this replica.", "Ask another replica and tell the operator.";
 }
@@ -305,8 +323,28 @@ pub(super) fn clipped_to(bytes: usize, text: String) -> String {
     format!("{}… ({} bytes)", &text[..end], text.len())
 }
 
+/// The status of a refused question. One of a command passes [`of_command`].
 fn status(explained: Explained, retry: Option<Duration>) -> Status {
-    let remedy = explained.reason.remedy();
+    let remedy = explained.reason.remedy_of_question();
+    status_with(explained, retry, remedy)
+}
+
+/// The refusal of a command before anything was decided. It may come from where questions are
+/// refused too, and then says what to do about a question.
+pub(super) fn of_command(refusal: Status) -> Status {
+    let mut details = refusal.get_error_details();
+    let Some(reason) = details.error_info().and_then(|info| Reason::of_text(&info.reason)) else { return refusal };
+    let (remedy, asked) = (reason.remedy(), reason.remedy_of_question());
+    match refusal.message().strip_suffix(asked) {
+        Some(message) if asked != remedy => {
+            details.set_localized_message("en", remedy);
+            Status::with_error_details(refusal.code(), format!("{message}{remedy}"), details)
+        }
+        Some(_) | None => refusal,
+    }
+}
+
+fn status_with(explained: Explained, retry: Option<Duration>, remedy: &'static str) -> Status {
     let Explained { reason: _, message, metadata, field } = explained;
     let metadata = metadata.into_iter().map(|(key, value)| (key, clipped(value))).collect();
     let explained = Explained { message: clipped(message), field: field.map(clipped), metadata, ..explained };
@@ -342,7 +380,8 @@ pub fn rejected(answer: &Answer, rejection: &Rejection) -> Status {
     if let Some(state) = answer.state {
         explained.metadata.insert("transaction_state".to_owned(), state.as_str().to_owned());
     }
-    status(explained, None)
+    let remedy = explained.reason.remedy();
+    status_with(explained, None, remedy)
 }
 
 /// The rejection of a single answer, if it is one.
@@ -351,6 +390,11 @@ pub fn rejection_of(answer: &Answer) -> Option<&Rejection> {
         Outcome::Rejected(rejection) => Some(rejection),
         Outcome::Accepted(_) | Outcome::BatchRejected { .. } => None,
     }
+}
+
+/// A time as people read it.
+pub(super) fn shown_time(nanoseconds: i64) -> String {
+    super::render::effective(ledger::EffectiveAt(nanoseconds)).to_string()
 }
 
 /// A malformed field, refused before the log.
@@ -475,6 +519,7 @@ pub fn submit(error: &SubmitError, leader: Option<(u64, &str)>) -> Status {
         SubmitError::Overloaded => Reason::Overloaded,
         SubmitError::NotProposed => Reason::DeadlineExceeded,
         SubmitError::Unknown(_) => Reason::OutcomeUnknown,
+        SubmitError::ClockSkew { .. } => Reason::ClockSkew,
     };
     let explained = Explained { reason, message: error.to_string(), metadata: leader_values(leader), field: None };
     status(explained, Some(Duration::from_millis(100)))

@@ -56,6 +56,10 @@ impl Api {
 
     /// Decides a batch: the bytes of an `ExecuteBatchRequest` to those of an `ExecuteBatchResponse`.
     pub(super) async fn batch(&self, bytes: Bytes, deadline: Instant) -> Result<Bytes, Status> {
+        self.decide_batch(bytes, deadline).await.map_err(errors::of_command)
+    }
+
+    async fn decide_batch(&self, bytes: Bytes, deadline: Instant) -> Result<Bytes, Status> {
         let _admitted = self.admission.admit()?;
         let response = match self.parse_batch(bytes).await? {
             Batch::Encoded(commands) => {
@@ -118,6 +122,14 @@ impl Api {
 
     /// Decides one command: its result, or its refusal as a status.
     async fn one<M: prost::Message>(
+        &self,
+        request: Request<M>,
+        wrap: fn(M) -> Message,
+    ) -> Result<v1::CommandResult, Status> {
+        self.decide_one(request, wrap).await.map_err(errors::of_command)
+    }
+
+    async fn decide_one<M: prost::Message>(
         &self,
         request: Request<M>,
         wrap: fn(M) -> Message,

@@ -30,6 +30,12 @@ pub(super) fn duration(length_ns: u64) -> Duration {
     Duration { seconds, nanos }
 }
 
+/// A length that may be negative; both parts then are.
+pub(super) fn signed_duration(length_ns: i64) -> Duration {
+    let nanos = 1_000_000_000;
+    Duration { seconds: length_ns / nanos, nanos: i32::try_from(length_ns % nanos).unwrap_or(0) }
+}
+
 pub(super) fn point(point: &Point) -> v1::LogPoint {
     v1::LogPoint { log_index: point.index, position: point.position, log_time: Some(timestamp(point.time)) }
 }

@@ -13,6 +13,23 @@ fn own_address(status: &v1::GetStatusResponse) -> String {
     own.map(|member| member.client_address.clone()).unwrap_or_default()
 }
 
+/// A length of time such as `-3600.5s`.
+fn length(length: Option<&prost_types::Duration>) -> Option<String> {
+    length.map(ToString::to_string)
+}
+
+/// How the replica's clock stands, in a few words; what matters most comes first.
+fn clock(status: &v1::GetStatusResponse) -> String {
+    let jump = status.last_clock_jump.as_ref();
+    let ahead = length(status.log_time_ahead.as_ref()).map(|ahead| format!("log ahead by {ahead}"));
+    let jumped = jump.and_then(|jump| length(jump.by.as_ref())).map(|by| format!("jumped by {by}"));
+    match status.clock_refused.as_str() {
+        "" if ahead.is_none() && jumped.is_none() => "ok".to_owned(),
+        "" => [ahead, jumped].into_iter().flatten().collect::<Vec<_>>().join(", "),
+        _ => "refused".to_owned(),
+    }
+}
+
 /// A replica's status as JSON.
 pub(super) fn value(status: &v1::GetStatusResponse) -> Value {
     let members: Vec<Value> = status
@@ -47,6 +64,11 @@ pub(super) fn value(status: &v1::GetStatusResponse) -> Value {
         "purged_index": status.purged_index,
         "snapshot_index": status.snapshot_index,
         "dropped_log_lines": status.dropped_log_lines,
+        "log_time_ahead": length(status.log_time_ahead.as_ref()),
+        "last_clock_jump": status.last_clock_jump.as_ref().map(|jump| {
+            json!({ "at": output::time(jump.at.as_ref()), "by": length(jump.by.as_ref()) })
+        }),
+        "clock_refused": status.clock_refused,
     })
 }
 
@@ -63,13 +85,17 @@ pub(super) fn row(status: &v1::GetStatusResponse) -> Vec<String> {
         status.journal_sequence.to_string(),
         status.state_hash.chars().take(16).collect(),
         status.accounts.to_string(),
+        clock(status),
         status.dropped_log_lines.to_string(),
     ]
 }
 
 /// The headers of the rows.
 pub(super) const HEADERS: [&str; 10] =
-    ["address", "replica", "role", "term", "log end", "applied", "journal", "state hash", "accounts", "log lines lost"];
+    [
+        "address", "replica", "role", "term", "log end", "applied", "journal", "state hash", "accounts", "clock",
+        "log lines lost",
+    ];
 
 /// The row of an endpoint without a status: as wide as the others, not to be taken for one of them.
 fn silent_row(address: &str, kind: FailureKind) -> Vec<String> {

@@ -144,7 +144,7 @@ pub(super) fn may_have_been_proposed(status: &Status) -> bool {
     let details = status.get_error_details();
     let reason = details.error_info().map(|info| info.reason.as_str());
     match reason {
-        Some("OVERLOADED" | "NO_QUORUM" | "DEADLINE_EXCEEDED") => false,
+        Some("OVERLOADED" | "NO_QUORUM" | "DEADLINE_EXCEEDED" | "CLOCK_SKEW") => false,
         Some(_) => true,
         // There is no such method there, or nobody was let through to it.
         None if matches!(status.code(), Code::Unimplemented | Code::PermissionDenied | Code::Unauthenticated) => false,
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn nothing_happened_only_where_that_is_certain() {
-        for reason in ["OVERLOADED", "NO_QUORUM", "DEADLINE_EXCEEDED"] {
+        for reason in ["OVERLOADED", "NO_QUORUM", "DEADLINE_EXCEEDED", "CLOCK_SKEW"] {
             let status = with_reason(Code::Unavailable, reason, &[]);
             assert!(!may_have_been_proposed(&status), "{reason}");
             assert_eq!(Failure::from_status(&status, false).kind, FailureKind::Unavailable, "{reason}");

@@ -32,6 +32,13 @@ pub const MAX_BATCH_COMMANDS: usize = 8_192;
 pub const MAX_REQUEST_BYTES: usize = 2 * 1024 * 1024;
 /// The longest timeout of a try, in nanoseconds: ten years of 365 days.
 pub const MAX_TIMEOUT_NS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000_000_000;
+/// The earliest time that a leader stamps, in nanoseconds since 1970: 2020-01-01T00:00:00Z.
+pub const MIN_STAMP_NS: u64 = 1_577_836_800 * 1_000_000_000;
+/// The latest time that a leader stamps, in nanoseconds since 1970: 2200-01-01T00:00:00Z.
+pub const MAX_STAMP_NS: u64 = 7_258_118_400 * 1_000_000_000;
+// A deadline set at the latest time, and every later nanosecond of the log, is a time too: for more
+// than three hundred years of entries.
+const _: () = assert!(MAX_STAMP_NS + MAX_TIMEOUT_NS < u64::MAX / 2);
 /// How many holds one step of [`crate::apply()`] expires before it hands back its changes.
 pub const MAX_EXPIRIES_PER_STEP: usize = 1_000;
 /// The version of the rules that this build applies.

@@ -1,15 +1,15 @@
-//! What a replica is made of, and the act of founding.
+//! What a replica is made of.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use openraft::{Config, SnapshotPolicy};
 
-use super::identity::{Identity, IdentityError, Member};
+use super::clock::Clock;
+use super::identity::Identity;
 use super::leader_sync::Beside;
 use super::node::NodeError;
 use super::peers::Connector;
-use super::proposer::{Bounds, Clock};
+use super::proposer::Bounds;
 use super::slice::Slice;
 use super::worker::{Threads, Worker};
 use crate::book::Book;
@@ -75,32 +75,5 @@ impl NodeConfig {
             worker: Worker::start(self.threads, "folio-log", Slice::Short)?,
             on_fatal: Arc::clone(&self.on_fatal),
         })
-    }
-}
-
-/// The act of founding.
-#[derive(Debug, Clone)]
-pub struct Founding {
-    /// The data folder.
-    pub folder: PathBuf,
-    /// The cluster's name.
-    pub cluster_id: String,
-    /// This replica's number.
-    pub replica_id: u64,
-    /// The engine.
-    pub engine: String,
-    /// All members, this replica included.
-    pub members: Vec<Member>,
-}
-
-impl Founding {
-    /// Writes this replica's identity.
-    ///
-    /// # Errors
-    /// As [`Identity::found`].
-    pub fn found(self) -> Result<Identity, IdentityError> {
-        let identity = Identity::new(self.cluster_id, self.replica_id, self.engine, self.members);
-        identity.found(&self.folder)?;
-        Ok(identity)
     }
 }

@@ -4,15 +4,15 @@
 //! happened.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 /// The format of the identity file.
 const FORMAT_VERSION: u32 = 1;
-const FILE: &str = "IDENTITY";
-const NEW_FILE: &str = "IDENTITY.new";
+/// The file's name.
+pub(super) const FILE: &str = "IDENTITY";
 
 /// A member of the cluster, as founded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,14 @@ pub enum IdentityError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There is no space left.
+    #[error("{operation} {}: the disk is full: free or add space, then start again", path.display())]
+    DiskFull {
+        /// What was attempted.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+    },
     /// The file is damaged.
     #[error("{} is damaged: {detail}; restore this replica from its peers", path.display())]
     Damaged {
@@ -80,9 +88,20 @@ pub enum IdentityError {
         /// The replica.
         replica_id: u64,
     },
-    /// The folder was never founded, but holds a log or a book that was used.
-    #[error("{} holds data, but not whose it is; a cluster is founded in an empty folder: find the file {FILE}, or use another folder", .0.display())]
-    Occupied(PathBuf),
+    /// A founding was cut off, and is to be repeated.
+    #[error("the founding of {} was cut off before it ended: nothing was acknowledged from it; repeat it with `--found`, which begins anew", .0.display())]
+    Interrupted(PathBuf),
+    /// Another process founds in the folder.
+    #[error("another process is founding in {}: stop that process, or choose another folder", .0.display())]
+    BeingFounded(PathBuf),
+    /// The folder has no identity, but holds a log or a book.
+    #[error("{} holds data, but not whose it is: there is something in {}, and no file {FILE}; this replica may have acknowledged what it holds, so it is not founded anew: put {FILE} back, or rebuild this replica from its peers in an empty folder", folder.display(), part.display())]
+    Occupied {
+        /// The data folder.
+        folder: PathBuf,
+        /// The folder of the log or the book.
+        part: PathBuf,
+    },
     /// The folder belongs to another replica or cluster, or was founded with other members.
     #[error("{} belongs to replica {} of cluster {:?}: {}; a cluster is founded once: mend the settings, or use another folder", path.display(), identity.replica_id, identity.cluster_id, identity.difference(wanted))]
     Foreign {
@@ -186,30 +205,12 @@ impl Identity {
         Ok(Some(sealed.identity))
     }
 
-    /// Writes the identity: the act of founding. File and folder are synced before it returns. Founding again with the same identity
-    /// does nothing.
-    ///
-    /// # Errors
-    /// [`IdentityError::Foreign`] if the folder belongs to somebody else.
-    pub fn found(&self, folder: &Path) -> Result<(), IdentityError> {
-        let io = |operation: &'static str, path: &Path| {
-            let path = path.to_owned();
-            move |source| IdentityError::Io { operation, path, source }
-        };
-        fs::create_dir_all(folder).map_err(io("creating", folder))?;
-        if let Some(present) = Identity::read(folder)? {
-            if present == *self {
-                return Ok(());
-            }
-            return Err(present.foreign(folder, self));
-        }
+    /// Writes the identity into a file, in place of all that it held, and syncs it.
+    pub(super) fn write_to(&self, mut file: &File) -> io::Result<()> {
         let sealed = Sealed { identity: self.clone(), checksum: self.checksum() };
         let text = serde_json::to_vec_pretty(&sealed).unwrap_or_default();
-        let temporary = folder.join(NEW_FILE);
-        let mut file = File::create(&temporary).map_err(io("creating", &temporary))?;
-        file.write_all(&text).map_err(io("writing", &temporary))?;
-        file.sync_all().map_err(io("syncing", &temporary))?;
-        fs::rename(&temporary, folder.join(FILE)).map_err(io("placing", &temporary))?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("syncing", folder))
+        file.set_len(0)?;
+        file.write_all(&text)?;
+        file.sync_all()
     }
 }

@@ -7,9 +7,11 @@
 #![allow(clippy::result_large_err)]
 
 mod append_stream;
+mod clock;
 mod codec;
 mod commits;
 mod config;
+pub mod founding;
 mod gathering;
 mod home;
 pub mod identity;
@@ -37,12 +39,13 @@ use bytes::Bytes;
 use openraft::BasicNode;
 use serde::{Deserialize, Serialize};
 
-pub use config::{Founding, NodeConfig};
+pub use clock::{Clock, ClockJump, ClockStatus};
+pub use config::NodeConfig;
 pub use log::LogOpenError;
 pub use node::{Node, NodeError, NodeStatus, Role};
 pub use peers::Connector;
 pub(crate) use peers::MAX_MESSAGE_BYTES as MAX_PEER_MESSAGE_BYTES;
-pub use proposer::{Bounds as ProposerBounds, Clock, SubmitError};
+pub use proposer::{Bounds as ProposerBounds, SubmitError};
 pub use read_index::LeaderPoint;
 pub use relay::{Behind, Question, Relayed};
 pub use slice::Slice;

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
+use super::clock::{self, Clock, ClockStatus, Stamps, Watched};
 use super::commits::Commits;
 use super::config::NodeConfig;
 use super::home::Home;
@@ -22,7 +23,7 @@ use super::leadership::Leadership;
 use super::log::{BookPoint, LogOpenError, LogStore};
 use super::network::Network;
 use super::peers::{MAX_MESSAGE_BYTES, Peers};
-use super::proposer::{Clock, Proposer, SubmitError};
+use super::proposer::{Proposer, SubmitError};
 use super::read::{ReadPoint, Reads, Rounds, is_due, wait_applied};
 use super::read_index::{LeaderPoint, ReadIndexes};
 use super::relay::{Behind, Relayed, Relays};
@@ -90,6 +91,8 @@ pub struct NodeStatus {
     pub snapshot_index: u64,
     /// Known to the leader: up to which index each member has the log.
     pub matched: BTreeMap<u64, u64>,
+    /// How its clock stands.
+    pub clock: ClockStatus,
 }
 
 /// One replica.
@@ -105,6 +108,7 @@ pub struct Node {
     peers: Peers,
     threads: Threads,
     clock: Clock,
+    watched: Arc<Watched>,
     applied: watch::Receiver<u64>,
     installing: Arc<Mutex<()>>,
     home: Home,
@@ -143,7 +147,8 @@ impl Node {
         let early = early_answers(&config.book);
         let is_alone = config.identity.is_alone();
         let entered = home.enter();
-        let proposer = Proposer::start(raft.clone(), Arc::clone(&config.clock), config.bounds, is_alone, early);
+        let stamps = Stamps { clock: Arc::clone(&config.clock), replica_id: config.identity.replica_id };
+        let proposer = Proposer::start(raft.clone(), stamps, config.bounds, is_alone, early);
         let reads = Reads::start(Rounds {
             raft: raft.clone(),
             leadership: leadership.clone(),
@@ -157,6 +162,8 @@ impl Node {
         tokio::spawn(log_bound::keep_bounded(raft.clone(), log, config.log_bytes));
         drop(entered);
         let read_indexes = ReadIndexes::start(asking(raft.clone(), peers.clone()));
+        let book = Arc::clone(&config.book);
+        let watched = Watched::start(Arc::clone(&config.clock), move || book.view().time());
         let node = Arc::new(Node {
             identity: config.identity,
             raft,
@@ -169,6 +176,7 @@ impl Node {
             peers,
             threads: config.threads,
             clock: config.clock,
+            watched,
             applied,
             installing: Arc::default(),
             home,
@@ -209,7 +217,7 @@ impl Node {
             loop {
                 tokio::time::sleep(IDLE_TICK).await;
                 let Some(node) = node.upgrade() else { return };
-                let now = LogTime((node.clock)());
+                let now = clock::now(&node.clock);
                 if node.role() == Role::Leader && is_due(&node.machine.book.view(), now) {
                     let deadline = Instant::now() + DEFAULT_FORWARD_TIMEOUT;
                     if let Err(error) = node.proposer.submit(EntryWriter::new(0), deadline).await {
@@ -305,6 +313,7 @@ impl Node {
             purged_index: index(&metrics.purged),
             snapshot_index: index(&metrics.snapshot),
             matched,
+            clock: self.watched.status(),
         }
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ledger::{Answer, EntryWriter, LogTime};
+use ledger::{Answer, EntryWriter};
 use openraft::ServerState;
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::metrics::RaftServerMetrics;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::clock::Stamps;
 use super::gathering::{self, Bell, Gathered, Gathering};
 use super::leader_sync::LARGE_BYTES;
 use super::{Payload, Raft, TypeConfig};
@@ -70,6 +71,14 @@ pub enum SubmitError {
     /// The replica is stopping.
     #[error("this replica is stopping")]
     Stopping,
+    /// The leader's clock is not to be believed, so it was not proposed.
+    #[error("the clock of replica {replica_id}, which leads, is wrong: {detail}")]
+    ClockSkew {
+        /// The leader's number.
+        replica_id: u64,
+        /// What the clock shows, and what it may show.
+        detail: String,
+    },
 }
 
 /// What Raft says of an entry that was written.
@@ -97,9 +106,6 @@ pub(super) struct Proposer {
     bounds: Bounds,
 }
 
-/// Reads the leader's clock: nanoseconds since 1970.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
 /// Answers an entry's bytes without waiting for them to be committed.
 pub(super) type Early = Arc<dyn Fn(&[u8]) -> Option<Vec<Answer>> + Send + Sync>;
 
@@ -119,7 +125,7 @@ impl Proposer {
     /// Starts the proposing task, which ends when all handles are dropped.
     ///
     /// `early` is the seeded bug `answer-before-commit`: it answers an entry before it is committed. Always `None` but in builds with bugs.
-    pub(super) fn start(raft: Raft, clock: Clock, bounds: Bounds, is_alone: bool, early: Option<Early>) -> Proposer {
+    pub(super) fn start(raft: Raft, stamps: Stamps, bounds: Bounds, is_alone: bool, early: Option<Early>) -> Proposer {
         let (sender, receiver) = mpsc::channel(bounds.waiting_requests);
         let (bell, waiting_bytes) = (Bell::new(), Arc::default());
         let entries = Entries {
@@ -128,7 +134,7 @@ impl Proposer {
             gathering: Gathering::new(Arc::clone(&bell)),
             waiting_bytes: Arc::clone(&waiting_bytes),
         };
-        tokio::spawn(propose(raft, clock, bounds, receiver, entries, early));
+        tokio::spawn(propose(raft, stamps, bounds, receiver, entries, early));
         Proposer { sender, bell, waiting_bytes, bounds }
     }
 
@@ -218,7 +224,7 @@ impl Entries {
 
 async fn propose(
     raft: Raft,
-    clock: Clock,
+    stamps: Stamps,
     bounds: Bounds,
     mut receiver: mpsc::Receiver<Proposal>,
     mut entries: Entries,
@@ -237,8 +243,15 @@ async fn propose(
         let (folded, next) = fold(first, &mut receiver, bounds);
         carried = next;
         let Some((commands, group)) = folded else { continue };
+        let stamp = match stamps.next() {
+            Ok(stamp) => stamp,
+            Err(error) => {
+                distribute(group, Err(error));
+                continue;
+            }
+        };
         in_flight.proposed(group.len());
-        let payload = Payload(commands.finish(LogTime(clock())).into());
+        let payload = Payload(commands.finish(stamp).into());
         let early_answers = early.as_ref().and_then(|early| early(&payload.0));
         let written = raft.client_write_ff(payload).await;
         if let Some(answers) = early_answers {

@@ -15,8 +15,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::Raft;
+use super::clock::{self, Clock};
 use super::leadership::Leadership;
-use super::proposer::{Clock, Proposer, SubmitError};
+use super::proposer::{Proposer, SubmitError};
 use crate::book::Book;
 use crate::book::view::BookView;
 
@@ -30,7 +31,8 @@ const ROUND_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct ReadPoint {
     /// What may be shown.
     pub(super) view: BookView,
-    /// The leader's clock when the round began: whatever was due then has expired in the view.
+    /// The leader's clock when the round began, or 0 if that is not to be believed: whatever was
+    /// due then has expired in the view.
     pub(super) time: LogTime,
 }
 
@@ -60,7 +62,7 @@ impl Alone {
         if confirmed_term == 0 || !self.leadership.is_held_alone(confirmed_term) {
             return None;
         }
-        let time = LogTime((self.clock)());
+        let time = clock::now(&self.clock);
         let view = self.book.view();
         (!is_due(&view, time)).then_some(ReadPoint { view, time })
     }
@@ -135,7 +137,7 @@ impl Rounds {
     }
 
     async fn round(&self, floor: &mut Floor) -> Result<ReadPoint, SubmitError> {
-        let time = LogTime((self.clock)());
+        let time = clock::now(&self.clock);
         let deadline = Instant::now() + ROUND_TIMEOUT;
         self.confirm(floor).await?;
         wait_applied(self.applied.clone(), floor.index, deadline).await?;

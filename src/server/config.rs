@@ -1,5 +1,6 @@
 //! Configuration of `folio serve`: flags over `FOLIO_*` variables over a TOML file. Unknown keys are errors.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -144,7 +145,7 @@ fn wrong(what: &'static str, value: impl ToString, problem: impl ToString) -> Co
 }
 
 fn parse_members(text: &str) -> Result<Vec<Member>, ConfigError> {
-    let mut members = Vec::new();
+    let (mut members, mut addresses) = (Vec::new(), BTreeSet::new());
     for part in text.split(',') {
         let parsed = part
             .split_once('=')
@@ -156,7 +157,19 @@ fn parse_members(text: &str) -> Result<Vec<Member>, ConfigError> {
             return Err(wrong("members", part, "numbers begin at 1 and stand once"));
         }
         for address in [peer, client] {
-            SocketAddr::from_str(address.trim()).map_err(|_| wrong("members", part, "an address is IP:PORT"))?;
+            let address =
+                SocketAddr::from_str(address.trim()).map_err(|_| wrong("members", part, "an address is IP:PORT"))?;
+            if address.port() == 0 {
+                // The system would choose another at each start, and nobody would find the replica.
+                return Err(wrong("members", part, "a port is 1 to 65535"));
+            }
+            if !addresses.insert(address) {
+                return Err(wrong(
+                    "members",
+                    part,
+                    format!("{address} stands twice; each address is one member's own"),
+                ));
+            }
         }
         members.push(Member {
             replica_id,

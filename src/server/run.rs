@@ -1,6 +1,7 @@
 //! Assembling and running a replica: identity, engines, node, services, and an orderly stop.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -23,10 +24,10 @@ use crate::api::{Api, Held, Limits};
 use crate::book::{Book, BookError};
 use crate::console;
 use crate::proto;
+use crate::replication::founding::{Founding, Unfounded, forget};
 use crate::replication::identity::{Identity, IdentityError, Member};
 use crate::replication::{
-    Clock, Connector, Founding, MAX_PEER_MESSAGE_BYTES, Node, NodeConfig, NodeError, ProposerBounds, Role, Slice,
-    Threads,
+    Clock, Connector, MAX_PEER_MESSAGE_BYTES, Node, NodeConfig, NodeError, ProposerBounds, Role, Slice, Threads,
 };
 use crate::store::folder::{FORMAT_FILE, is_in_use};
 use crate::store::{self, Engine, StoreError};
@@ -56,8 +57,14 @@ pub enum ServeError {
         /// Why.
         source: NodeError,
     },
+    /// The system's clock stands before 1970. The storage engine panics then whenever it writes a
+    /// table.
+    #[error(
+        "the system's clock shows a time before 1970, with which the storage engine cannot work: set the clock, then start again"
+    )]
+    ClockBefore1970,
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; is another process using the port?")]
+    #[error("cannot listen on {address}: {source}; {}", listen_remedy(source.kind()))]
     Listen {
         /// The address.
         address: String,
@@ -95,9 +102,23 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 const ROLE_CHECK: Duration = Duration::from_millis(50);
 
 fn now_ns() -> u64 {
-    // A clock before 1970 reads as zero: the log's time then moves by single nanoseconds, never backwards.
+    // What does not fit becomes the next that does, and is not believed.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What to do about an address that cannot be listened on.
+fn listen_remedy(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::AddrInUse => {
+            "another process, or this replica's other address, uses the port: end it, or choose another"
+        }
+        ErrorKind::AddrNotAvailable => "the address is not this machine's: choose one that is",
+        ErrorKind::PermissionDenied => "this user may not listen there: choose a port from 1024 on",
+        ErrorKind::InvalidInput => "an address is IP:PORT",
+        // The kinds are the standard library's and may grow.
+        _ => "choose another address",
+    }
 }
 
 /// Whose the folder is.
@@ -116,44 +137,50 @@ fn book_folder(config: &Config) -> PathBuf {
     config.data_dir.join("book")
 }
 
+/// Whose the folder is, without touching anything but a mark that is out of place.
 fn owner(config: &Config) -> Result<Owner, ServeError> {
-    let wanted = Identity::new(
-        config.cluster.clone(),
-        config.replica_id,
-        config.engine.name().to_owned(),
-        config.members.clone(),
-    );
-    match Identity::read(&config.data_dir)? {
-        Some(present) if present == wanted => {
-            for path in [log_folder(config), book_folder(config)] {
-                if !path.join(FORMAT_FILE).is_file() {
-                    return Err(IdentityError::DataMissing { path, replica_id: present.replica_id }.into());
-                }
-            }
-            Ok(Owner::Founded(present))
-        }
-        Some(present) => Err(present.foreign(&config.data_dir, &wanted).into()),
-        None if config.found => Ok(Owner::ToFound(Founding {
-            folder: config.data_dir.clone(),
-            cluster_id: wanted.cluster_id,
-            replica_id: wanted.replica_id,
-            engine: wanted.engine,
-            members: wanted.members,
-        })),
-        None => Err(IdentityError::NotFounded(config.data_dir.clone()).into()),
+    let founding = Founding {
+        folder: config.data_dir.clone(),
+        parts: vec![log_folder(config), book_folder(config)],
+        cluster_id: config.cluster.clone(),
+        replica_id: config.replica_id,
+        engine: config.engine.name().to_owned(),
+        members: config.members.clone(),
+    };
+    let Some(present) = Identity::read(&config.data_dir)? else {
+        return match (founding.look()?, config.found) {
+            (Unfounded::Empty | Unfounded::Begun, true) => Ok(Owner::ToFound(founding)),
+            (Unfounded::Empty, false) => Err(IdentityError::NotFounded(config.data_dir.clone()).into()),
+            (Unfounded::Begun, false) => Err(IdentityError::Interrupted(config.data_dir.clone()).into()),
+        };
+    };
+    let wanted = founding.identity();
+    if present != wanted {
+        return Err(present.foreign(&config.data_dir, &wanted).into());
     }
+    for path in founding.parts {
+        if !path.join(FORMAT_FILE).is_file() {
+            return Err(IdentityError::DataMissing { path, replica_id: present.replica_id }.into());
+        }
+    }
+    forget(&config.data_dir)?;
+    Ok(Owner::Founded(present))
 }
 
-/// Writes whose the folder is, where that is not written yet: after log and book were created, so that a founded folder without them has lost them.
-fn found(owner: Owner, config: &Config, log: &dyn Engine, book: &Book) -> Result<Identity, ServeError> {
-    match owner {
+/// Opens book and log, and founds the replica where it is to be founded: they are created before it
+/// is, so that a founded folder without them has lost them.
+fn open(owner: Owner, config: &Config) -> Result<(Identity, Arc<Book>, Arc<dyn Engine>), ServeError> {
+    let begun = match owner {
         Owner::Founded(identity) => Ok(identity),
-        // The log has no spaces until it is first used.
-        Owner::ToFound(_) if !log.spaces().is_empty() || book.meta().applied.is_some() => {
-            Err(IdentityError::Occupied(config.data_dir.clone()).into())
-        }
-        Owner::ToFound(founding) => Ok(founding.found()?),
-    }
+        Owner::ToFound(founding) => Err(founding.begin()?),
+    };
+    let book = Arc::new(open_book(config)?);
+    let log = store::open_log(config.engine, &log_folder(config))?;
+    let identity = match begun {
+        Ok(identity) => identity,
+        Err(begun) => begun.finish()?,
+    };
+    Ok((identity, book, log))
 }
 
 /// Listens for peers and for clients. Where a port is taken by a process that uses the same folder, it is the folder that is named.
@@ -167,8 +194,8 @@ async fn listen_both(config: &Config, own: &Member) -> Result<(TcpListener, TcpL
 
 async fn listen(address: &str) -> Result<TcpListener, ServeError> {
     let failed = |source| ServeError::Listen { address: address.to_owned(), source };
-    let parsed = SocketAddr::from_str(address)
-        .map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, error)))?;
+    let parsed =
+        SocketAddr::from_str(address).map_err(|error| failed(std::io::Error::new(ErrorKind::InvalidInput, error)))?;
     TcpListener::bind(parsed).await.map_err(failed)
 }
 
@@ -188,6 +215,9 @@ fn open_book(config: &Config) -> Result<Book, ServeError> {
 /// # Errors
 /// [`ServeError`]: why it does not serve.
 pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+    if SystemTime::now() < UNIX_EPOCH {
+        return Err(ServeError::ClockBefore1970);
+    }
     let owner = owner(&config)?;
     let own = config
         .members
@@ -199,10 +229,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
     // The ports first: a second process on the same ports must not touch the data.
     let (peers, clients) = listen_both(&config, &own).await?;
     // The engines' threads flush and compact.
-    let (book, log_engine) = Slice::Long.during(|| -> Result<_, ServeError> {
-        Ok((Arc::new(open_book(&config)?), store::open_log(config.engine, &log_folder(&config))?))
-    })?;
-    let identity = found(owner, &config, log_engine.as_ref(), &book)?;
+    let (identity, book, log_engine) = Slice::Long.during(|| open(owner, &config))?;
     let is_alone = identity.is_alone();
     let clock: Clock = Arc::new(now_ns);
     let folder = config.data_dir.clone();

@@ -32,7 +32,8 @@ fn page() -> String {
     let mut text = format!(
         "# Errors\n\n<!-- Made from the table in src/api/errors.rs: UPDATE_DOCS=1 cargo test --test api errors_page -->\n\n\
          A refused call is a gRPC status with `google.rpc.ErrorInfo`: its `reason` from this page, the domain `{DOMAIN}`, and the values as\n\
-         metadata. `google.rpc.LocalizedMessage` holds the remedy. A decided refusal also tells where in the log it was decided (`log_index`,\n\
+         metadata. `google.rpc.LocalizedMessage` holds the remedy: what to do where a command was refused, and, where it differs, what to do\n\
+         where a question was. A decided refusal also tells where in the log it was decided (`log_index`,\n\
          `position`, `log_time_ns`), and whether it repeats an earlier answer (`replayed`): a repeat names the place of the first\n\
          (`first_log_index` and so on) and the present `transaction_state`. In a batch or a stream the same stands in the command's own result.\n\
          Any client can read the reply to any batch: where thousands of refusals have no room for it, `message` and `remedy` are empty, and\n\
@@ -47,16 +48,20 @@ fn page() -> String {
         if last != Some(reason.class()) {
             last = Some(reason.class());
             let (title, about) = heading(reason.class());
-            write!(text, "\n## {title}\n\n{about}\n\n| reason | code | meaning | what to do |\n|---|---|---|---|\n")
+            write!(text, "\n## {title}\n\n{about}\n\n| reason | code | meaning | what to do | of a question |\n|---|---|---|---|---|\n")
                 .unwrap();
         }
         writeln!(
             text,
-            "| `{}` | {} | {} | {} |",
+            "| `{}` | {} | {} | {} | {} |",
             reason.text(),
             code_name(reason.code()),
             reason.meaning(),
-            reason.remedy()
+            reason.remedy(),
+            match reason.remedy_of_question() {
+                same if same == reason.remedy() => "",
+                other => other,
+            }
         )
         .unwrap();
     }

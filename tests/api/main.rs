@@ -18,4 +18,5 @@ mod payments;
 mod questions;
 mod raw;
 mod received;
+mod times;
 mod tokens;

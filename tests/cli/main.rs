@@ -12,9 +12,12 @@
 )]
 
 mod bench;
+mod clock;
 mod commands;
 mod damage;
 mod demo;
+mod disks;
+mod founding;
 mod harness;
 mod help;
 mod import;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::harness::{ALICE, BANK, Replica, SHOP, text};
+use super::harness::{ALICE, BANK, Place, Replica, SHOP, free_addresses, text};
 
 /// A row of the page.
 #[derive(Debug)]
@@ -10,6 +10,8 @@ struct Row {
     class: String,
     code: String,
     remedy: String,
+    /// Of a question, where it differs.
+    of_question: String,
 }
 
 fn page() -> BTreeMap<String, Row> {
@@ -20,10 +22,11 @@ fn page() -> BTreeMap<String, Row> {
             class = title.to_owned();
         }
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-        if let [_, reason, code, _, remedy, _] = cells[..]
+        if let [_, reason, code, _, remedy, of_question, _] = cells[..]
             && let Some(reason) = reason.strip_prefix('`').and_then(|reason| reason.strip_suffix('`'))
         {
-            let row = Row { class: class.clone(), code: code.to_owned(), remedy: remedy.to_owned() };
+            let (code, remedy, of_question) = (code.to_owned(), remedy.to_owned(), of_question.to_owned());
+            let row = Row { class: class.clone(), code, remedy, of_question };
             rows.insert(reason.to_owned(), row);
         }
     }
@@ -31,13 +34,14 @@ fn page() -> BTreeMap<String, Row> {
 }
 
 /// What only a batch, a broken cluster or a broken disk meets.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 9] = [
     "NOT_APPLIED",
     "NOT_LEADER",
     "NO_QUORUM",
     "OVERLOADED",
     "DEADLINE_EXCEEDED",
     "OUTCOME_UNKNOWN",
+    "CLOCK_SKEW",
     "PAGE_EXPIRED",
     "STORAGE_FAILED",
 ];
@@ -151,4 +155,50 @@ fn every_reason_of_the_page_that_a_command_can_meet_is_as_the_page_says() {
     for reason in ELSEWHERE {
         assert!(page.contains_key(reason), "{reason} is not on the page");
     }
+}
+
+#[test]
+fn a_refused_question_is_not_told_what_to_do_about_a_request_id() {
+    let replica = Replica::start();
+    replica.open_usd();
+    let page = page();
+    for (reason, question) in [
+        ("INVALID_ARGUMENT", &["balance", "no-colon:"][..]),
+        ("INVALID_ARGUMENT", &["account", "show", "no-colon:"]),
+        ("INVALID_ARGUMENT", &["statement", "no-colon:"]),
+        ("INVALID_ARGUMENT", &["tx", "show", "1"]),
+        ("ACCOUNT_NOT_FOUND", &["balance", "nobody"]),
+        ("ACCOUNT_NOT_FOUND", &["account", "show", "nobody"]),
+        ("ACCOUNT_NOT_FOUND", &["statement", "nobody"]),
+        ("TRANSACTION_NOT_FOUND", &["tx", "show", &id(99)]),
+    ] {
+        let ran = replica.folio(question);
+        let row = &page[reason];
+        assert!(!row.of_question.is_empty() && !row.of_question.contains("request id"), "{row:?}");
+        assert!(ran.stderr.starts_with(&format!("folio: {reason}: ")), "{question:?}: {ran:?}");
+        assert!(ran.stderr.ends_with(&format!("What to do: {}\n", row.of_question)), "{question:?}: {ran:?}");
+        assert!(!ran.stderr.contains("request id"), "{question:?}: {ran:?}");
+    }
+    // No quorum: of a cluster whose other members never came.
+    let temporary = tempfile::tempdir().unwrap();
+    let others = [free_addresses(), free_addresses()];
+    let mut place = Place::new(&temporary.path().join("data"));
+    for (number, (peers, clients)) in (2..).zip(others) {
+        place.members += &format!(",{number}={peers}/{clients}");
+    }
+    let _alone = place.start(&["--found"]);
+    let asked = |args: &[&str]| {
+        // An election may be under way, or the time may end between two attempts.
+        for _ in 0..20 {
+            let ran = place.folio(&[args, &["--timeout", "1s"]].concat());
+            if ran.stderr.contains("NO_QUORUM") {
+                return ran.stderr;
+            }
+        }
+        panic!("{args:?} was never refused for want of a quorum");
+    };
+    let said = asked(&["balance", ALICE]);
+    assert!(said.contains(&page["NO_QUORUM"].of_question) && !said.contains("request id"), "{said}");
+    let said = asked(&["asset", "register", "EUR", "--scale", "2"]);
+    assert!(said.contains(&page["NO_QUORUM"].remedy), "{said}");
 }

@@ -33,6 +33,17 @@ fn a_bad_setting_ends_the_start_with_code_2_and_is_named() {
         ("data_dir = 'data'\nengine = 'memory'", "engine is \"memory\""),
         ("data_dir = 'data'\nmembers = '1=127.0.0.1:7101'", "members is \"1=127.0.0.1:7101\""),
         ("data_dir = 'data'\nmembers = '1=localhost:1/localhost:2'", "an address is IP:PORT"),
+        ("data_dir = 'data'\nmembers = '1=127.0.0.1:0/127.0.0.1:7001'", "a port is 1 to 65535"),
+        ("data_dir = 'data'\nmembers = '1=127.0.0.1:7101/127.0.0.1:0'", "a port is 1 to 65535"),
+        ("data_dir = 'data'\nmembers = '1=127.0.0.1:7001/127.0.0.1:7001'", "127.0.0.1:7001 stands twice"),
+        (
+            "data_dir = 'data'\nmembers = '1=127.0.0.1:7101/127.0.0.1:7001,2=127.0.0.1:7102/127.0.0.1:7001'",
+            "127.0.0.1:7001 stands twice",
+        ),
+        (
+            "data_dir = 'data'\nmembers = '1=[::1]:7101/[::1]:7001,2=[0:0::1]:7101/[::1]:7002'",
+            "[::1]:7101 stands twice",
+        ),
         ("data_dir = 'data'\nreplica_id = 2", "replica-id is \"2\": it is not among the members"),
         ("data_dir = 'data'\nreplica_id = 1\nreplica_id = 1", "replica_id"),
         ("data_dir = ", "folio.toml"),
@@ -148,6 +159,25 @@ fn a_port_in_use_is_named_and_nothing_is_founded() {
 }
 
 #[test]
+fn an_address_that_cannot_be_listened_on_is_told_for_what_it_is() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (free, _) = free_addresses();
+    // Addresses for documentation are no machine's.
+    let flag = "--allow-unencrypted-unauthenticated-network";
+    let place = Place {
+        folder: temporary.path().join("data"),
+        members: format!("1={free}/192.0.2.1:7001"),
+        address: String::new(),
+    };
+    let said = place.refusal(&["--found", flag]).expect(1).says(&["192.0.2.1:7001", "not this machine's"]).stderr;
+    assert!(!said.contains("another process"), "{said}");
+    assert!(!place.folder.exists(), "nothing was founded");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place { members: format!("1={free}/{}", taken.local_addr().unwrap()), ..place };
+    place.refusal(&["--found"]).expect(1).says(&["in use", "another process"]);
+}
+
+#[test]
 fn a_folder_in_use_is_named() {
     let mut replica = Replica::start();
     let folder = replica.place.folder.display().to_string();
@@ -214,7 +244,7 @@ fn a_folder_that_is_not_this_replicas_own_is_refused_and_left_as_it_was() {
     place.refusal(&["--found"]).expect(1).says(&[&book.display().to_string()]);
     fs::rename(place.folder.join("elsewhere"), &book).unwrap();
     fs::rename(&identity, temporary.path().join("IDENTITY")).unwrap();
-    place.refusal(&[]).expect(1).says(&["was never founded"]);
+    place.refusal(&[]).expect(1).says(&["holds data, but not whose it is", "IDENTITY"]);
     place.refusal(&["--found"]).expect(1).says(&[&place.folder.display().to_string()]);
     fs::rename(temporary.path().join("IDENTITY"), &identity).unwrap();
     // None of these starts has changed anything.

@@ -79,8 +79,29 @@ pub struct Cluster {
     running: BTreeMap<u64, Running>,
     links: Links,
     wrap: Wrap,
+    clock: Arc<Mutex<Clock>>,
     /// Why replicas stopped by themselves.
     pub fatal: Arc<Mutex<Vec<String>>>,
+}
+
+/// What the clocks of all replicas of a cluster show.
+#[derive(Clone, Copy)]
+pub enum Clock {
+    System,
+    /// The system's, so many nanoseconds ahead, or back if that is negative.
+    Ahead(i64),
+    /// Always the same nanosecond since 1970.
+    At(u64),
+}
+
+impl Clock {
+    fn read(self) -> u64 {
+        match self {
+            Clock::System => now_ns(),
+            Clock::Ahead(by_ns) => now_ns().saturating_add_signed(by_ns),
+            Clock::At(ns) => ns,
+        }
+    }
 }
 
 fn now_ns() -> u64 {
@@ -139,8 +160,14 @@ impl Cluster {
             running: BTreeMap::new(),
             links: Links::default(),
             wrap,
+            clock: Arc::new(Mutex::new(Clock::System)),
             fatal: Arc::default(),
         }
+    }
+
+    /// Sets the clocks of all replicas.
+    pub fn set_clock(&self, clock: Clock) {
+        *self.clock.lock().unwrap() = clock;
     }
 
     pub fn ids(&self) -> Vec<u64> {
@@ -176,6 +203,7 @@ impl Cluster {
         let address = self.address(id).to_owned();
         let is_alive = Arc::new(AtomicBool::new(true));
         let (reasons, counts) = (Arc::clone(&self.fatal), Arc::clone(&is_alive));
+        let clock = Arc::clone(&self.clock);
         let config = NodeConfig {
             identity: Identity::new(
                 CLUSTER.to_owned(),
@@ -187,7 +215,7 @@ impl Cluster {
             book: Arc::new(Book::open((self.wrap)(id, Part::Book, book))?),
             threads: self.settings.threads,
             connector: self.links.connector(&address),
-            clock: Arc::new(now_ns),
+            clock: Arc::new(move || clock.lock().unwrap().read()),
             on_fatal: Arc::new(move |reason| {
                 if counts.load(Ordering::Relaxed) {
                     reasons.lock().unwrap().push(format!("replica {id}: {reason}"));

@@ -10,6 +10,7 @@
 )]
 
 mod ahead;
+mod clocks;
 mod commands;
 mod elections;
 mod founding;
@@ -22,4 +23,5 @@ mod proposals;
 mod reads;
 mod relays;
 mod snapshots;
+mod votes;
 mod wrapped;
