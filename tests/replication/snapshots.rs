@@ -165,3 +165,18 @@ fn a_log_that_begins_after_the_book_is_refused() {
         assert!(error.contains("but the book has applied index 0 only"), "{engine}: {error}");
     }
 }
+
+/// The log lets go of what a snapshot holds, and a snapshot is no more than the book: so that must be on the disk by then.
+#[test]
+fn what_the_log_let_go_of_survives_a_power_cut_in_the_book() {
+    let settings = Settings { snapshot_entries: 16, ..Settings::of(EngineKind::Memory, 1) };
+    let mut cluster = Cluster::start(settings);
+    for number in 1..=100 {
+        cluster.decide(vec![cent(number)]);
+    }
+    eventually("the log is purged", || (cluster.node(1).status().purged_index > 0).then_some(()));
+    cluster.cut_power(1);
+    cluster.start_replica(1);
+    cluster.leader();
+    eventually("all cents", || (cluster.cents(1) == 100).then_some(()));
+}

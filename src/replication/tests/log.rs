@@ -292,6 +292,63 @@ async fn an_acknowledged_append_or_vote_survives_a_power_cut() {
     }
 }
 
+/// What a power cut leaves of a log in memory, right after it was changed.
+async fn after_a_power_cut(
+    engine: &Arc<MemoryEngine>,
+    book: BookPoint,
+    change: impl AsyncFnOnce(&mut LogStore),
+) -> (Arc<MemoryEngine>, LogStore) {
+    let open = |engine: &Arc<MemoryEngine>| {
+        let worker = Worker::start(Threads::Own, "log-test", Slice::Short).unwrap();
+        let applied = watch::channel(u64::MAX).1;
+        LogStore::open(Arc::<MemoryEngine>::clone(engine), worker, book, applied, alone()).unwrap()
+    };
+    let mut log = open(engine);
+    change(&mut log).await;
+    let left = Arc::new(engine.crash(0));
+    let log = open(&left);
+    (left, log)
+}
+
+/// Each change alone, with nothing after it that would be synced and carry it along.
+#[tokio::test]
+async fn every_change_that_was_acknowledged_survives_a_power_cut_right_after_it() {
+    let new = BookPoint { applied_index: 0, installed_index: 0 };
+    let engine = Arc::new(MemoryEngine::new());
+    let (engine, mut log) = after_a_power_cut(&engine, new, async |log| {
+        log.save_vote(&Vote::new(3, 2)).await.unwrap();
+    })
+    .await;
+    assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new(3, 2)), "the vote");
+    let (engine, mut log) = after_a_power_cut(&engine, new, async |log| {
+        log.blocking_append((0..10).map(|index| commands(1, index, 64))).await.unwrap();
+    })
+    .await;
+    assert_eq!(ends(&mut log).await, (None, Some(log_id(1, 9))), "the append");
+    let (engine, mut log) = after_a_power_cut(&engine, new, async |log| {
+        log.save_vote(&Vote::new_committed(4, 2)).await.unwrap();
+    })
+    .await;
+    assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new_committed(4, 2)), "the later vote");
+    let (engine, mut log) = after_a_power_cut(&engine, new, async |log| {
+        log.truncate(log_id(1, 8)).await.unwrap();
+    })
+    .await;
+    assert_eq!(ends(&mut log).await, (None, Some(log_id(1, 7))), "the truncation");
+    let applied = BookPoint { applied_index: 7, installed_index: 0 };
+    let (engine, mut log) = after_a_power_cut(&engine, applied, async |log| {
+        log.purge(log_id(1, 3)).await.unwrap();
+    })
+    .await;
+    assert_eq!(ends(&mut log).await, (Some(log_id(1, 3)), Some(log_id(1, 7))), "the purge");
+    let installed = BookPoint { applied_index: 500, installed_index: 500 };
+    let (_, mut log) = after_a_power_cut(&engine, installed, async |log| {
+        log.purge(log_id(5, 500)).await.unwrap();
+    })
+    .await;
+    assert_eq!(ends(&mut log).await, (Some(log_id(5, 500)), Some(log_id(5, 500))), "the purge up to a snapshot");
+}
+
 #[tokio::test]
 async fn the_tail_in_memory_is_bounded_and_reads_beyond_it_reach_the_engine() {
     const BYTES: usize = 1 << 20;
