@@ -129,6 +129,13 @@ enum Owner {
     ToFound(Founding),
 }
 
+/// What a data folder holds.
+struct Opened {
+    identity: Identity,
+    book: Arc<Book>,
+    log_engine: Arc<dyn Engine>,
+}
+
 fn log_folder(config: &Config) -> PathBuf {
     config.data_dir.join("log")
 }
@@ -169,18 +176,18 @@ fn owner(config: &Config) -> Result<Owner, ServeError> {
 
 /// Opens book and log, and founds the replica where it is to be founded: they are created before it
 /// is, so that a founded folder without them has lost them.
-fn open(owner: Owner, config: &Config) -> Result<(Identity, Arc<Book>, Arc<dyn Engine>), ServeError> {
+fn open(owner: Owner, config: &Config) -> Result<Opened, ServeError> {
     let begun = match owner {
         Owner::Founded(identity) => Ok(identity),
         Owner::ToFound(founding) => Err(founding.begin()?),
     };
     let book = Arc::new(open_book(config)?);
-    let log = store::open_log(config.engine, &log_folder(config))?;
+    let log_engine = store::open_log(config.engine, &log_folder(config))?;
     let identity = match begun {
         Ok(identity) => identity,
         Err(begun) => begun.finish()?,
     };
-    Ok((identity, book, log))
+    Ok(Opened { identity, book, log_engine })
 }
 
 /// Listens for peers and for clients. Where a port is taken by a process that uses the same folder, it is the folder that is named.
@@ -229,7 +236,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send + 'stat
     // The ports first: a second process on the same ports must not touch the data.
     let (peers, clients) = listen_both(&config, &own).await?;
     // The engines' threads flush and compact.
-    let (identity, book, log_engine) = Slice::Long.during(|| open(owner, &config))?;
+    let Opened { identity, book, log_engine } = Slice::Long.during(|| open(owner, &config))?;
     let is_alone = identity.is_alone();
     let clock: Clock = Arc::new(now_ns);
     let folder = config.data_dir.clone();
