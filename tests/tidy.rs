@@ -164,6 +164,7 @@ fn every_test_that_the_promises_name_is_there() {
             let folders = [
                 tests.join("book"),
                 root().join("tests/replication"),
+                root().join("tests/cli"),
                 root().join("src/replication/tests"),
                 root().join("src"),
             ];
