@@ -91,11 +91,19 @@ pub(super) fn row(status: &v1::GetStatusResponse) -> Vec<String> {
 }
 
 /// The headers of the rows.
-pub(super) const HEADERS: [&str; 10] =
-    [
-        "address", "replica", "role", "term", "log end", "applied", "journal", "state hash", "accounts", "clock",
-        "log lines lost",
-    ];
+pub(super) const HEADERS: [&str; 11] = [
+    "address",
+    "replica",
+    "role",
+    "term",
+    "log end",
+    "applied",
+    "journal",
+    "state hash",
+    "accounts",
+    "clock",
+    "log lines lost",
+];
 
 /// The row of an endpoint without a status: as wide as the others, not to be taken for one of them.
 fn silent_row(address: &str, kind: FailureKind) -> Vec<String> {
