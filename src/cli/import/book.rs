@@ -12,6 +12,7 @@ use ledger::{AccountName, AssetCode, Scale};
 use uuid::Uuid;
 
 use super::contents::{Contents, Outside, transaction_id};
+use crate::cli::assets;
 use crate::cli::context::Context;
 use crate::client::{Client, Failure, FailureKind};
 use crate::proto::v1;
@@ -56,16 +57,12 @@ pub(super) struct Book {
 pub(super) async fn ask(context: &Context, contents: &Contents) -> Result<Book, Failure> {
     let bar = ProgressBar::new_spinner();
     bar.set_message("asking the book");
-    let message = v1::ListAssetsRequest { read: context.read() };
-    let reply = context
-        .client
-        .ledger_read(message, |mut client, message| async move { client.list_assets(message).await })
-        .await?;
+    let (assets, point) = assets::all(context).await?;
     // Whatever is asked from here on shows at least what the first answer showed.
-    let index = reply.read_point.unwrap_or_default().log_index;
+    let index = point.unwrap_or_default().log_index;
     let asking = Asking { client: &context.client, index };
     let mut book = Book { was_asked: true, ..Book::default() };
-    for asset in reply.assets {
+    for asset in assets {
         if let (Ok(code), Some(scale)) = (AssetCode::new(&asset.code), Scale::new(asset.scale)) {
             book.assets.insert(code, scale);
         }
@@ -192,7 +189,9 @@ impl Asking<'_> {
     }
 
     async fn transaction(&self, id: Uuid) -> Result<(Uuid, Option<Vec<AssetCode>>), Failure> {
-        let message = v1::GetTransactionRequest { transaction_id: id.to_string(), read: self.read() };
+        // The transaction stands on every page of its timeline.
+        let (transaction_id, read) = (id.to_string(), self.read());
+        let message = v1::GetTransactionRequest { transaction_id, read, page_size: 1, ..Default::default() };
         let reply =
             self.client.audit(message, |mut client, message| async move { client.get_transaction(message).await });
         let transaction = or_nothing(reply.await)?.and_then(|reply| reply.transaction);
