@@ -126,7 +126,7 @@ async fn only_commands_are_told_of_their_request_id() {
         audit.get_statement(statement).await.unwrap_err(),
         audit.list_transactions(size).await.unwrap_err(),
         audit
-            .get_transaction(v1::GetTransactionRequest { transaction_id: "x".to_owned(), read: None })
+            .get_transaction(v1::GetTransactionRequest { transaction_id: "x".to_owned(), ..Default::default() })
             .await
             .unwrap_err(),
     ];
