@@ -199,11 +199,52 @@ fn read(shared: &Shared, random: &mut StdRng, last_index: u64) -> Read {
     Read { consistency, query }
 }
 
+/// A new account, and payments out of it and into it that step exactly to its floor and its ceiling, and one cent past them: as one batch of
+/// independent commands, so that every answer follows whatever else is going on.
+fn to_the_limits(random: &mut StdRng) -> Vec<Write> {
+    let name = format!("l:edge:{:08x}", random.random::<u32>());
+    let (overdraft, room) = (random.random_range(0..1_000_u32), random.random_range(1..1_000_u32));
+    let cents = |amount: u32| format!("{}.{:02}", amount / 100, amount % 100);
+    let floor = if overdraft == 0 { "0".to_owned() } else { format!("-{}", cents(overdraft)) };
+    let moved = |side: Side, amount: u32| {
+        let other = if side == Side::Debit { Side::Credit } else { Side::Debit };
+        vec![posting(&name, side, &cents(amount)), posting("assets:bank", other, &cents(amount))]
+    };
+    let hold = |side: Side, amount: u32| Command::Try {
+        transaction: None,
+        postings: moved(side, amount),
+        details: Details::default(),
+        timeout_ns: Some(1_000_000_000),
+    };
+    let mut commands = vec![Command::OpenAccount {
+        name: name.clone(),
+        asset: "USD".to_owned(),
+        class: AccountClass::Liability,
+        floor: Some(FloorText::AtLeast(floor)),
+        ceiling: Some(cents(room)),
+        metadata: BTreeMap::new(),
+    }];
+    // Into the account: past the ceiling, up to it, past it again. Then out of it, down to the floor, in the same way.
+    for (side, all) in [(Side::Credit, room), (Side::Debit, room + overdraft)] {
+        commands.push(post(moved(side, all + 1)));
+        commands.push(hold(side, all + 1));
+        commands.push(if random.random_bool(0.5) || side == Side::Credit {
+            post(moved(side, all))
+        } else {
+            hold(side, all)
+        });
+        commands.push(post(moved(side, 1)));
+        commands.push(hold(side, 1));
+    }
+    commands.into_iter().map(|command| Write { request_id: fresh(random), command }).collect()
+}
+
 /// The next thing that a client asks. `last_index` is the greatest log index that it saw in an answer.
 pub(crate) fn next(shared: &Shared, random: &mut StdRng, last_index: u64) -> Call {
     match random.random_range(0..100) {
         0..62 => Call::Write(write(shared, random)),
-        62..67 => Call::Batch((0..random.random_range(1..6)).map(|_| write(shared, random)).collect()),
+        62 => Call::Batch(to_the_limits(random)),
+        63..67 => Call::Batch((0..random.random_range(1..6)).map(|_| write(shared, random)).collect()),
         67..72 => {
             let count = random.random_range(1..5);
             let items =

@@ -15,6 +15,8 @@ const BANK: &str = "assets:bank:usd";
 const SHOP: &str = "liabilities:merchants:shop:usd";
 const PAYERS: u64 = 3;
 const ROUNDS: u64 = 30;
+/// How far a customer may overdraw, in cents.
+const OVERDRAFT: i64 = 500;
 /// Longer than any fault lasts, so that every payment has an answer at last.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often, and how long, the replicas' books are compared at the end.
@@ -28,8 +30,9 @@ fn customer(payer: u64) -> String {
     format!("liabilities:customers:{payer}:usd")
 }
 
-fn cents(amount: u64) -> String {
-    format!("{}.{:02}", amount / 100, amount % 100)
+fn cents(amount: i64) -> String {
+    let sign = if amount < 0 { "-" } else { "" };
+    format!("{sign}{}.{:02}", amount.abs() / 100, amount.abs() % 100)
 }
 
 fn client() -> Result<Client> {
@@ -70,7 +73,8 @@ async fn open_accounts(client: &Client, random: &mut StdRng) -> Result {
         (BANK.to_owned(), v1::AccountClass::Asset, Some(unlimited)),
         (SHOP.to_owned(), v1::AccountClass::Liability, None),
     ];
-    accounts.extend((0..PAYERS).map(|payer| (customer(payer), v1::AccountClass::Liability, None)));
+    let overdraft = v1::Floor { kind: Some(v1::floor::Kind::AtLeast(cents(-OVERDRAFT))) };
+    accounts.extend((0..PAYERS).map(|payer| (customer(payer), v1::AccountClass::Liability, Some(overdraft.clone()))));
     for (name, class, floor) in accounts {
         let request = v1::OpenAccountRequest {
             request_id: id(random),
@@ -94,18 +98,18 @@ struct Payer {
     /// Transfers that were sent before, to be sent again.
     sent: Vec<v1::TransferRequest>,
     /// What came into the customer's account, and what was paid out of it, in cents.
-    held: u64,
-    paid: u64,
+    held: i64,
+    paid: i64,
 }
 
 impl Payer {
-    async fn pay(mut self) -> Result<(u64, u64)> {
+    async fn pay(mut self) -> Result<(i64, i64)> {
         self.top_up().await?;
         for round in 0..ROUNDS {
             match self.random.random_range(0..8) {
                 0 => self.top_up().await?,
                 1 => self.repeat().await?,
-                2 => self.overdraw().await,
+                2 => self.go_to_the_limit().await?,
                 3 => self.cancel_before_try().await,
                 4 => self.let_expire().await,
                 5 => self.read().await?,
@@ -179,21 +183,35 @@ impl Payer {
         Ok(())
     }
 
-    async fn overdraw(&mut self) {
+    async fn pay_out(&mut self, amount: i64) -> Answer {
         let request = v1::TransferRequest {
             request_id: id(&mut self.random),
             debit_account: customer(self.number),
             credit_account: SHOP.to_owned(),
-            amount: "99999999.00".to_owned(),
+            amount: cents(amount),
             ..Default::default()
         };
         let answer = self.transfer(request).await;
-        self.note("overdraws", &answer);
-        assert!(answer.is_err(), "an overdraft was accepted");
+        self.note(&format!("pays {}", cents(amount)), &answer);
+        answer
+    }
+
+    /// A cent more than there is, overdraft included, is refused; just as much is paid, and then not one cent more. Nobody else spends
+    /// this customer's money, and nothing of it is held now, so what there is is known here.
+    async fn go_to_the_limit(&mut self) -> Result {
+        let all = self.held - self.paid + OVERDRAFT;
+        assert!(self.pay_out(all + 1).await.is_err(), "a cent beyond the overdraft was accepted");
+        if self.random.random_bool(0.5) {
+            self.pay_out(all).await?;
+            self.paid += all;
+            assert!(self.pay_out(1).await.is_err(), "a cent was paid from an exhausted overdraft");
+            self.top_up().await?;
+        }
+        Ok(())
     }
 
     /// A try that moves money from this customer to the shop.
-    fn hold(&mut self, amount: u64) -> v1::TryTransactionRequest {
+    fn hold(&mut self, amount: i64) -> v1::TryTransactionRequest {
         let posting = |account: String, side: v1::Side| v1::Posting {
             account,
             side: side.into(),
@@ -279,7 +297,7 @@ async fn posted(client: &Client, account: &str) -> Result<(String, u64)> {
 }
 
 /// The book holds what the payers were told, no more and no less, and it balances.
-async fn check_books(client: &Client, held: u64, paid: u64, trace: &Trace) -> Result {
+async fn check_books(client: &Client, held: i64, paid: i64, trace: &Trace) -> Result {
     let (shop, index) = posted(client, SHOP).await?;
     let (bank, _) = posted(client, BANK).await?;
     trace.note("read", &format!("the shop has {shop}, the bank {bank} at {index}"));

@@ -10,6 +10,7 @@
 )]
 
 mod amounts;
+mod boundaries;
 mod broken;
 mod encoding;
 mod entries;

@@ -93,7 +93,7 @@ fn normal(class: Class) -> usize {
 }
 
 /// A text of minor units with `scale` fraction digits.
-fn text(minor: i128, scale: u32) -> String {
+pub fn text(minor: i128, scale: u32) -> String {
     let digits = format!("{:0width$}", minor.unsigned_abs(), width = scale as usize + 1);
     let (whole, fraction) = digits.split_at(digits.len() - scale as usize);
     let sign = if minor < 0 { "-" } else { "" };

@@ -1,7 +1,11 @@
 //! Random sequences of commands against the naive [`Model`]: every answer, every balance and every invariant after every entry.
 //!
 //! Few accounts, few transactions and few request ids, so that collisions are the rule. `FOLIO_PROPERTY_SEED` replays a run (its seed is
-//! printed), `FOLIO_PROPERTY_SEQUENCES` sets how many sequences it has.
+//! printed), `FOLIO_PROPERTY_SEQUENCES` sets how many sequences it has. Some amounts and stamps step exactly to a bound, and one past it
+//! (`near`); a run that never met and never missed each bound by one fails.
+
+mod moves;
+mod near;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,188 +18,12 @@ use ledger::{
     Accepted, AccountName, AccountRef, Amount, Answer, AssetCode, Balance, Command, EffectiveAt, Interval, LogTime,
     Operation, Outcome, Scale, apply,
 };
-use proptest::prelude::*;
-use proptest::sample::select;
 
 use crate::harness::{Book, request_id, transaction_id};
 use crate::model::Model;
 use crate::script_text::rejection;
 use crate::seeded;
-
-/// What every book begins with: name, class, asset, floor.
-const ACCOUNTS: &[(&str, Class, &str, &str)] = &[
-    ("bank-j", Class::Asset, "JPY", "unlimited"),
-    ("bank-u", Class::Asset, "USD", "unlimited"),
-    ("bank-w", Class::Expense, "WEI", "unlimited"),
-    ("anna-j", Class::Liability, "JPY", "0"),
-    ("anna-u", Class::Liability, "USD", "0"),
-    ("anna-w", Class::Equity, "WEI", "0"),
-    ("bert-u", Class::Income, "USD", "-5"),
-    ("bert-w", Class::Liability, "WEI", "0"),
-    ("cash-u", Class::Asset, "USD", "0"),
-];
-/// Names that a sequence may open as well; the last is never opened by it.
-const MORE_NAMES: &[&str] = &["late-1", "late-2", "anna-u", "bank-j"];
-const ASSETS: &[(&str, u32)] = &[("JPY", 0), ("USD", 2), ("WEI", 18)];
-const SMALL: &[&str] = &["1", "2", "3", "5", "10", "1.0", "3.00", "100", "4"];
-const FRACTIONS: &[&str] =
-    &["0.5", "1.50", "0.01", "2.001", "0.000000000000000001", "0", "0.00", "3.0000000000000000001"];
-const HUGE: &[&str] = &[
-    "79228162514264337593543950335",
-    "39614081257132168796771975167",
-    "26409387504754779197847983445",
-    "792281625142643375935439503.35",
-    "396140812571321687967719751.67",
-    "198070406285660843983859875.83",
-    "79228162514.264337593543950335",
-    "39614081257.132168796771975167",
-    "7922816251426433759354395033.5",
-    "100000000000",
-];
-
-/// One move of a sequence.
-#[derive(Debug, Clone)]
-enum Move {
-    /// An entry: how its stamp differs from the last in nanoseconds, and its commands.
-    Entry(i64, Vec<Asked>),
-    /// An earlier command again (counted back from the last), under its own request id or another.
-    Again(usize, Option<u16>),
-}
-
-/// A command to ask: the request id's number, and what.
-#[derive(Debug, Clone)]
-struct Asked {
-    request: u16,
-    what: What,
-}
-
-#[derive(Debug, Clone)]
-enum What {
-    Register(usize, u32),
-    Open(&'static str, Class, &'static str, Option<&'static str>, Option<&'static str>, bool),
-    Limits(usize, bool, Option<&'static str>, Option<Option<&'static str>>),
-    Freeze(usize),
-    Unfreeze(usize),
-    Close(usize),
-    Post(u16, Vec<Moved>, u8),
-    Try(u16, Vec<Moved>, u8, Option<u64>),
-    Confirm(u16, Option<Vec<&'static str>>),
-    Cancel(u16),
-    Reverse(u16, u16, Option<Vec<&'static str>>),
-    Atomic(Vec<Asked>),
-}
-
-/// An amount from one account to another; `skew` makes the credited amount another, `by_number` resolves names where the book has them.
-#[derive(Debug, Clone)]
-struct Moved {
-    from: usize,
-    to: usize,
-    amount: &'static str,
-    skew: Option<&'static str>,
-    by_number: bool,
-    stated: Option<&'static str>,
-}
-
-fn written() -> impl Strategy<Value = &'static str> {
-    prop_oneof![24 => select(SMALL), 2 => select(FRACTIONS), 3 => select(HUGE)]
-}
-
-fn request() -> impl Strategy<Value = u16> {
-    prop_oneof![1 => 0u16..6, 7 => 100u16..2_000]
-}
-
-fn transaction() -> impl Strategy<Value = u16> {
-    prop_oneof![6 => 0u16..6, 1 => 10u16..40]
-}
-
-/// Pairs of accounts that hold the same asset, mostly; some hold different ones.
-fn pair() -> impl Strategy<Value = (usize, usize)> {
-    let same: Vec<(usize, usize)> = (0..ACCOUNTS.len())
-        .flat_map(|from| (0..ACCOUNTS.len()).map(move |to| (from, to)))
-        .filter(|(from, to)| from != to && ACCOUNTS[*from].2 == ACCOUNTS[*to].2)
-        .collect();
-    prop_oneof![30 => select(same), 1 => (0..ACCOUNTS.len() + MORE_NAMES.len(), 0..ACCOUNTS.len())]
-}
-
-fn moved() -> impl Strategy<Value = Moved> {
-    let rare = prop_oneof![25 => Just(None), 1 => written().prop_map(Some)];
-    let stated = prop_oneof![8 => Just(None), 1 => select(vec!["USD", "JPY"]).prop_map(Some)];
-    (pair(), written(), rare, any::<bool>(), stated).prop_map(|((from, to), amount, skew, by_number, stated)| Moved {
-        from,
-        to,
-        amount,
-        skew,
-        by_number,
-        stated,
-    })
-}
-
-fn movements() -> impl Strategy<Value = Vec<Moved>> {
-    prop_oneof![
-        16 => prop::collection::vec(moved(), 1),
-        4 => prop::collection::vec(moved(), 2..4),
-        1 => Just(Vec::new()),
-    ]
-}
-
-fn amounts() -> impl Strategy<Value = Option<Vec<&'static str>>> {
-    let any = prop::collection::vec(prop_oneof![3 => written(), 1 => Just("0")], 1..5);
-    let even = (written(), 1usize..3).prop_map(|(amount, pairs)| vec![amount; pairs * 2]);
-    prop_oneof![4 => Just(None), 4 => even.prop_map(Some), 1 => any.prop_map(Some)]
-}
-
-fn account() -> impl Strategy<Value = usize> {
-    0..ACCOUNTS.len() + MORE_NAMES.len()
-}
-
-fn limit() -> impl Strategy<Value = &'static str> {
-    prop_oneof![4 => select(vec!["0", "1", "-3", "-5.00", "unlimited", "2.5", "-100000000000", "-792281625142643375935439503.35"]), 1 => written()]
-}
-
-fn single() -> impl Strategy<Value = What> {
-    let class = select(vec![Class::Asset, Class::Liability, Class::Equity, Class::Income, Class::Expense]);
-    let opened = (
-        select(MORE_NAMES),
-        class,
-        select(vec!["USD", "JPY", "WEI", "EUR"]),
-        prop::option::of(limit()),
-        prop::option::of(written()),
-        any::<bool>(),
-    );
-    let timeout = prop::option::of(prop_oneof![30 => select(vec![1u64, 2, 3, 5, 10, 40, 1_000]), 1 => Just(0)]);
-    prop_oneof![
-        1 => (0..ASSETS.len() + 1, 0u32..4).prop_map(|(asset, scale)| What::Register(asset, scale)),
-        3 => opened.prop_map(|(name, class, asset, floor, ceiling, extra)| What::Open(name, class, asset, floor, ceiling, extra)),
-        3 => (account(), any::<bool>(), prop::option::of(limit()), prop::option::of(prop::option::of(written())))
-            .prop_map(|(account, by_number, floor, ceiling)| What::Limits(account, by_number, floor, ceiling)),
-        1 => account().prop_map(What::Freeze),
-        2 => account().prop_map(What::Unfreeze),
-        1 => account().prop_map(What::Close),
-        10 => (transaction(), movements(), 0u8..3).prop_map(|(id, moved, details)| What::Post(id, moved, details)),
-        14 => (transaction(), movements(), 0u8..3, timeout)
-            .prop_map(|(id, moved, details, timeout)| What::Try(id, moved, details, timeout)),
-        10 => (transaction(), amounts()).prop_map(|(id, amounts)| What::Confirm(id, amounts)),
-        3 => transaction().prop_map(What::Cancel),
-        8 => (transaction(), transaction(), amounts())
-            .prop_map(|(id, original, amounts)| What::Reverse(id, original, amounts)),
-    ]
-}
-
-fn asked() -> impl Strategy<Value = Asked> {
-    let item = (request(), single()).prop_map(|(request, what)| Asked { request, what });
-    let what = prop_oneof![12 => single(), 2 => prop::collection::vec(item, 0..4).prop_map(What::Atomic)];
-    (request(), what).prop_map(|(request, what)| Asked { request, what })
-}
-
-fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let later = select(vec![0i64, 0, 0, 1, 1, 2, 3, 5, 10, 50, 1_000, -3, -100]);
-    let one = prop_oneof![
-        10 => (later.clone(), prop::collection::vec(asked(), 1)).prop_map(|(later, asked)| Move::Entry(later, asked)),
-        2 => (later, prop::collection::vec(asked(), 0..4)).prop_map(|(later, asked)| Move::Entry(later, asked)),
-        3 => (0usize..8, prop::option::of(request())).prop_map(|(back, request)| Move::Again(back, request)),
-    ];
-    prop::collection::vec(one, 1..70)
-}
+use moves::{ACCOUNTS, ASSETS, Asked, Later, MORE_NAMES, Move, Moved, Sum, What, moves};
 
 fn amount(text: &str) -> Option<Amount> {
     Amount::parse(text).ok()
@@ -232,7 +60,7 @@ impl Pair {
         for (number, (from, to, units)) in
             [(0, 3, "50"), (1, 4, "20.00"), (1, 6, "20"), (2, 5, "7.5")].iter().enumerate()
         {
-            let (amount, skew, stated) = (*units, None, None);
+            let (amount, skew, stated) = (Sum::Written(units), None, None);
             let moved = Moved { from: *from, to: *to, amount, skew, by_number: false, stated };
             commands.push(Operation::Post(Post {
                 transaction: transaction_id(&format!("fund-{number}")),
@@ -245,7 +73,7 @@ impl Pair {
             principal: String::new(),
             operation,
         });
-        pair.enter(0, commands.collect());
+        pair.enter(Later::By(0), commands.collect());
         pair
     }
 
@@ -266,20 +94,20 @@ impl Pair {
         for one in moved {
             let asset = one.stated.map(|code| AssetCode::new(code).unwrap());
             let written = |text| amount(text).unwrap_or_else(|| Amount::parse("1").unwrap());
-            let account = self.account_ref(one.from, one.by_number);
-            postings.push(Posting { account, side: Side::Debit, amount: written(one.amount), asset });
-            let account = self.account_ref(one.to, !one.by_number);
-            let amount = written(one.skew.unwrap_or(one.amount));
-            postings.push(Posting { account, side: Side::Credit, amount, asset: None });
+            let (from, to) = (self.account_ref(one.from, one.by_number), self.account_ref(one.to, !one.by_number));
+            let moved = match one.amount {
+                Sum::Written(text) => written(text),
+                Sum::Near(which, step) => self.near_bound(&from, &to, which, step).unwrap_or_else(|| written("1")),
+            };
+            postings.push(Posting { account: from, side: Side::Debit, amount: moved, asset });
+            let amount = one.skew.map_or(moved, written);
+            postings.push(Posting { account: to, side: Side::Credit, amount, asset: None });
         }
         postings
     }
 
     fn command(&self, asked: &Asked) -> Command {
         let id = |number: &u16| transaction_id(&format!("t{number}"));
-        let listed = |texts: &Option<Vec<&'static str>>| {
-            texts.as_ref().map(|texts| texts.iter().filter_map(|text| amount(text)).collect())
-        };
         let operation = match &asked.what {
             What::Register(asset, scale) => {
                 let (code, own) = ASSETS.get(*asset).copied().unwrap_or(("EUR", *scale));
@@ -290,15 +118,18 @@ impl Pair {
                 let least = floor(least.unwrap_or("0"));
                 open(name, *class, asset, least, ceiling.and_then(amount), *extra)
             }
-            What::Limits(account, by_number, least, ceiling) => Operation::SetLimits(SetLimits {
-                account: self.account_ref(*account, *by_number),
-                floor: least.map(floor),
-                ceiling: match ceiling {
+            What::Limits(account, by_number, least, most) => {
+                let account = self.account_ref(*account, *by_number);
+                let ceiling = match most {
                     None => CeilingChange::Keep,
                     Some(None) => CeilingChange::Remove,
-                    Some(Some(text)) => amount(text).map_or(CeilingChange::Remove, CeilingChange::Set),
-                },
-            }),
+                    Some(Some(sum)) => {
+                        self.near_expected(&account, *sum).map_or(CeilingChange::Remove, CeilingChange::Set)
+                    }
+                };
+                let floor = least.map(|sum| self.near_available(&account, sum));
+                Operation::SetLimits(SetLimits { account, floor, ceiling })
+            }
             What::Freeze(account) => Operation::Freeze(self.account_ref(*account, false)),
             What::Unfreeze(account) => Operation::Unfreeze(self.account_ref(*account, true)),
             What::Close(account) => Operation::Close(self.account_ref(*account, false)),
@@ -313,16 +144,17 @@ impl Pair {
                 details: details(*extra),
                 timeout: timeout.map(Interval),
             }),
-            What::Confirm(transaction, amounts) => {
-                Operation::Confirm(Confirm { transaction: id(transaction), amounts: listed(amounts) })
+            What::Confirm(transaction, parts) => {
+                let transaction = id(transaction);
+                let amounts = self.parts(transaction, parts, |record| (record.created, false));
+                Operation::Confirm(Confirm { transaction, amounts })
             }
             What::Cancel(transaction) => Operation::Cancel(id(transaction)),
-            What::Reverse(transaction, original, amounts) => Operation::Reverse(Reverse {
-                transaction: id(transaction),
-                original: id(original),
-                amounts: listed(amounts),
-                details: details(0),
-            }),
+            What::Reverse(transaction, original, parts) => {
+                let (transaction, original) = (id(transaction), id(original));
+                let amounts = self.parts(original, parts, |record| (record.resolved.or(record.created), true));
+                Operation::Reverse(Reverse { transaction, original, amounts, details: details(0) })
+            }
             What::Atomic(items) => Operation::Atomic(items.iter().map(|item| self.command(item)).collect()),
         };
         Command { request: request_id(&format!("r{}", asked.request)), principal: String::new(), operation }
@@ -340,13 +172,20 @@ impl Pair {
                 if let Some(request) = request {
                     command.request = request_id(&format!("r{request}"));
                 }
-                self.enter(0, vec![command]);
+                self.enter(Later::By(0), vec![command]);
             }
         }
     }
 
-    fn enter(&mut self, later: i64, commands: Vec<Command>) {
-        self.stamp = (self.stamp + later).max(0);
+    fn enter(&mut self, later: Later, commands: Vec<Command>) {
+        self.stamp = match later {
+            Later::By(nanoseconds) => self.stamp + nanoseconds,
+            Later::NearDeadline(step) => match self.book.records.holds.first() {
+                Some((deadline, _)) => i64::try_from(deadline.0).unwrap() + step,
+                None => self.stamp,
+            },
+        }
+        .max(0);
         let stamp = u64::try_from(self.stamp).unwrap();
         let answers = self.book.enter(LogTime(stamp), commands.clone());
         if commands.is_empty() {
@@ -358,6 +197,7 @@ impl Pair {
             self.note(answer);
         }
         self.model.check_same(&self.book.records);
+        self.note_bounds_met();
         self.asked.extend(commands);
     }
 
@@ -372,7 +212,10 @@ impl Pair {
             Outcome::Accepted(accepted) => {
                 kinds.push(format!("{accepted:?}").split(['(', ' ']).next().unwrap_or_default().to_string());
             }
-            Outcome::Rejected(refusal) => kinds.push(rejection(refusal).split(' ').next().unwrap().to_string()),
+            Outcome::Rejected(refusal) => {
+                kinds.push(rejection(refusal).split(' ').next().unwrap().to_string());
+                kinds.extend(near::missed_by_one(refusal).map(str::to_string));
+            }
             Outcome::BatchRejected { .. } => kinds.push("batch refused".into()),
         }
         if answer.replay_of.is_some() {
@@ -472,6 +315,18 @@ const MUST_BE_SEEN: &[&str] = &[
     "TRANSACTION_EXPIRED",
     "TRANSACTION_NOT_FOUND",
     "UNBALANCED",
+    // To the unit and to the nanosecond.
+    "a floor below zero is met",
+    "a floor below zero is missed by one",
+    "a floor is met",
+    "a floor is missed by one",
+    "a ceiling is met",
+    "a ceiling is missed by one",
+    "a reservation is exceeded by one",
+    "a reversal is exceeded by one",
+    "the range is met",
+    "a hold is open one nanosecond before its deadline",
+    "a hold expires at the stamp that is its deadline",
 ];
 
 /// A build without optimization takes ten times as long.
