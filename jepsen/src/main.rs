@@ -36,10 +36,14 @@ enum Verb {
   cargo build --release --features seeded-bugs --target-dir target/seeded-bugs
   target/release/folio-jepsen seeded-bugs --folio target/seeded-bugs/release/folio --seconds 15")]
     SeededBugs(SeededArguments),
-    /// Checks a history that was written before.
+    /// Checks a history that was written before: it must be that of a whole run, by the plan that it carries, or it is incomplete. Exits 0
+    /// only if it is valid.
     Check {
         /// The history, as Jepsen EDN.
         history: PathBuf,
+        /// Judges a history that was recorded elsewhere and has no plan: nobody can tell what was left out of it, and the verdict says so.
+        #[arg(long)]
+        without_plan: bool,
     },
 }
 
@@ -91,7 +95,7 @@ fn main() -> ExitCode {
     let result = match arguments.verb {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::SeededBugs(arguments) => seeded::run(&arguments),
-        Verb::Check { history } => run::check_file(&history),
+        Verb::Check { history, without_plan } => run::check_file(&history, without_plan),
     };
     match result {
         Ok(true) if tell::is_untold() => {

@@ -9,7 +9,8 @@ use folio::proto::v1;
 use folio::proto::v1::audit_service_client::AuditServiceClient;
 use folio::proto::v1::ledger_service_client::LedgerServiceClient;
 use folio_checker::history::{
-    Call, Completion, History, Id, JournalEvent, JournalPosting, JournalRecord, LogPoint, Operation, Place, ReplicaDump,
+    Call, Completion, History, Id, JournalEvent, JournalPosting, JournalRecord, LogPoint, Operation, OperationClass,
+    Place, Plan, ReplicaDump,
 };
 use folio_checker::{Demands, Verdict};
 use rand::SeedableRng as _;
@@ -17,7 +18,7 @@ use rand::rngs::StdRng;
 
 use crate::RunArguments;
 use crate::cluster::{Cluster, Failure};
-use crate::nemesis::{self, Surroundings};
+use crate::nemesis::{self, Fault, Surroundings};
 use crate::report;
 use crate::tell::tell;
 use crate::wire;
@@ -27,6 +28,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 const LEADER_BOUND: Duration = Duration::from_secs(30);
 const SETTLE_BOUND: Duration = Duration::from_secs(60);
+/// The nemesis is at work at least once in so many seconds; it takes half as long for an event, pauses before and after it included.
+const SECONDS_PER_EVENT: u64 = 15;
 /// Longer than any hold of the workload lasts.
 const LAST_HOLD: Duration = Duration::from_millis(2_500);
 
@@ -118,26 +121,55 @@ pub(crate) fn record_and_check(
     seeded_bug: Option<&'static str>,
 ) -> Result<(History, Verdict, Vec<String>), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let plan = plan(arguments)?;
+    // Written before anything is done, so that a run that is broken off leaves a history which is seen to be incomplete.
+    std::fs::write(&arguments.history, folio_checker::history::write_plan(&plan))?;
     let (history, violations) = runtime.block_on(record(arguments, binary, seeded_bug))?;
-    std::fs::write(&arguments.history, folio_checker::history::write_edn(&history))?;
-    let verdict = folio_checker::check(&history, &demands(arguments)?);
+    let text = folio_checker::history::write_edn(&History { plan: Some(plan), ..history });
+    std::fs::write(&arguments.history, &text)?;
+    // What is judged is what was written.
+    let history = folio_checker::history::read_edn(&text)?;
+    let verdict = folio_checker::check_run(&history);
     Ok((history, verdict, violations))
 }
 
 /// Checks a history that was written before.
-pub(crate) fn check_file(path: &Path) -> Result<bool, Failure> {
+pub(crate) fn check_file(path: &Path, without_plan: bool) -> Result<bool, Failure> {
     let text = std::fs::read_to_string(path)?;
     let history = folio_checker::history::read_edn(&text)?;
-    let verdict = folio_checker::check(&history, &Demands::default());
+    let verdict = if without_plan {
+        if history.plan.is_some() || !history.defects.is_empty() {
+            return Err("this history was recorded by a run; check it without --without-plan".into());
+        }
+        folio_checker::check(&history, &Demands::default())
+    } else {
+        folio_checker::check_run(&history)
+    };
     report::summary(&history);
     tell(verdict.text(&history));
     Ok(verdict.is_valid())
 }
 
-/// What a run must have shown: every class of operation, every fault that was asked for, a dump of every replica.
-fn demands(arguments: &RunArguments) -> Result<Demands, Failure> {
-    let faults = arguments.nemesis.iter().filter_map(|fault| fault.word()).map(str::to_owned).collect();
-    Ok(Demands { faults, dumps: usize::try_from(arguments.replicas)?, ..Demands::default() })
+/// What a run must show: every class of operation, every fault that was asked for, a dump of every replica with its journal, and so many
+/// answers that a run which hardly did anything is seen. The least numbers are far below what a slow machine does.
+fn plan(arguments: &RunArguments) -> Result<Plan, Failure> {
+    let faults: std::collections::BTreeMap<String, u64> =
+        arguments.nemesis.iter().filter_map(|fault| fault.word()).map(|word| (word.to_owned(), 1)).collect();
+    let events =
+        if faults.is_empty() { 0 } else { u64::try_from(faults.len())?.max(arguments.seconds / SECONDS_PER_EVENT) };
+    Ok(Plan {
+        replicas: u32::try_from(arguments.replicas)?,
+        clients: arguments.clients,
+        seconds: arguments.seconds,
+        seed: arguments.seed,
+        events: if arguments.nemesis.contains(&Fault::None) { u64::try_from(faults.len())? } else { events },
+        faults,
+        classes: OperationClass::ALL.iter().map(|(class, _)| *class).collect(),
+        commands: arguments.seconds * 2,
+        reads: arguments.seconds.div_ceil(2),
+        dumps: true,
+        journals: true,
+    })
 }
 
 async fn record(
@@ -196,7 +228,7 @@ async fn record(
     {
         tell(format_args!("logs are kept in {}", cluster.keep().display()));
     }
-    Ok((History { operations, nemesis, dumps }, violations))
+    Ok((History { operations, nemesis, dumps, ..History::default() }, violations))
 }
 
 /// Has every call answered, and dumps what all replicas then hold.
@@ -279,14 +311,21 @@ async fn dump(cluster: &Cluster, position: usize) -> Result<Option<ReplicaDump>,
     let status = cluster.status(position).await.ok_or("a replica does not answer")?;
     let applied = status.applied.unwrap_or_default();
     let mut ledger = LedgerServiceClient::new(cluster.channel(position));
-    let message = v1::ListAccountsRequest { prefix: String::new(), read: stale, page_size: 1000, ..Default::default() };
-    let listed = ledger.list_accounts(message).await?.into_inner();
-    if listed.read_point.as_ref().map(|point| point.log_index) != Some(applied.log_index) {
-        return Ok(None);
-    }
     let mut accounts = std::collections::BTreeMap::new();
-    for account in &listed.accounts {
-        accounts.insert(account.name.clone(), wire::account(account)?);
+    let mut page_token = String::new();
+    loop {
+        let message = v1::ListAccountsRequest { read: stale, page_size: 1000, page_token, ..Default::default() };
+        let listed = ledger.list_accounts(message).await?.into_inner();
+        if listed.read_point.as_ref().map(|point| point.log_index) != Some(applied.log_index) {
+            return Ok(None);
+        }
+        for account in &listed.accounts {
+            accounts.insert(account.name.clone(), wire::account(account)?);
+        }
+        page_token = listed.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
     }
     let mut audit = AuditServiceClient::new(cluster.channel(position));
     let message = v1::StreamJournalRequest { from_sequence: 1, follow: false, read: stale, limit: 0 };

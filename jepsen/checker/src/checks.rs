@@ -3,6 +3,7 @@
 //! Those that trust the places of the answers and those that do not stand side by side: the order of the log must not be the only evidence.
 
 mod answers_unique;
+mod complete;
 mod coverage;
 mod facts;
 mod invariants;
@@ -36,6 +37,7 @@ pub type Check = fn(&Evidence<'_>) -> Finding;
 
 /// All checks by name.
 pub const ALL: &[(&str, Check)] = &[
+    (complete::NAME, complete::check),
     (answers_unique::NAME, answers_unique::check),
     (real_time::NAME, real_time::check),
     (model_replay::NAME, model_replay::check),
@@ -58,6 +60,11 @@ pub const ALL: &[(&str, Check)] = &[
     (invariants::i13_reversals::NAME, invariants::i13_reversals::check),
     (coverage::NAME, coverage::check),
 ];
+
+/// Runs every check over the history of a run, which carries its own demands.
+pub fn check_run(history: &History) -> Verdict {
+    check(history, &Demands::planned(history))
+}
 
 /// Runs every check over a history.
 pub fn check(history: &History, demands: &Demands) -> Verdict {

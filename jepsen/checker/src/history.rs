@@ -8,6 +8,7 @@ pub mod command;
 pub mod edn;
 mod form;
 mod jepsen;
+pub mod plan;
 pub mod reason;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,8 @@ pub use command::{
     OperationClass, Posting, Query, Read, Side, Write,
 };
 pub use edn::EdnError;
-pub use jepsen::{read_edn, write_edn};
+pub use jepsen::{read_edn, write_edn, write_plan};
+pub use plan::{End, Plan};
 pub use reason::Reason;
 
 /// One operation of one client, from its call to its completion.
@@ -192,4 +194,8 @@ pub struct History {
     pub nemesis: Vec<NemesisEvent>,
     /// The book of every replica at the end.
     pub dumps: Vec<ReplicaDump>,
+    /// What the run demands of itself; none of a history that no runner of this project recorded.
+    pub plan: Option<Plan>,
+    /// What the reader of its file found to be missing from the records, doubled or moved.
+    pub defects: Vec<String>,
 }

@@ -8,7 +8,7 @@
 //! - [`model`]: the whole ledger once more, as simply as it can be said.
 //! - [`timeline`]: the history in the order of the log, with what nobody heard of put at its place.
 //! - [`checks`]: one file per promise; [`checks::check`] runs them all.
-//! - [`verdict`]: valid, invalid with the smallest piece of history that shows it, or unknown.
+//! - [`verdict`]: valid, invalid with the smallest piece of history that shows it, unknown, or incomplete.
 
 pub mod checks;
 pub mod history;
@@ -17,5 +17,5 @@ pub mod precedence;
 pub mod timeline;
 pub mod verdict;
 
-pub use checks::{Demands, check};
+pub use checks::{Demands, check, check_run};
 pub use verdict::{Finding, Verdict, Violation};

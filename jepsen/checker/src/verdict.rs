@@ -16,6 +16,8 @@ pub enum Finding {
     Broken(Violation),
     /// The history does not suffice to say.
     Unclear(String),
+    /// The history is not that of a whole run: what is missing from it.
+    Incomplete(Vec<String>),
 }
 
 /// A broken promise with the smallest piece of history that shows it.
@@ -44,18 +46,30 @@ pub enum Verdict {
         /// Why not.
         why: Vec<String>,
     },
+    /// It is not the history of a whole run, so nothing can be said for it. What seems broken may be so because of what is missing.
+    Incomplete {
+        /// What is missing.
+        missing: Vec<String>,
+        /// One violation of every check that found any in what there is.
+        violations: Vec<Violation>,
+    },
 }
 
 impl Verdict {
     /// Sums up findings.
     pub fn of(findings: impl IntoIterator<Item = Finding>) -> Verdict {
-        let (mut violations, mut why) = (Vec::new(), Vec::new());
+        let (mut violations, mut why, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for finding in findings {
             match finding {
                 Finding::Holds => {}
                 Finding::Broken(violation) => violations.push(violation),
                 Finding::Unclear(reason) => why.push(reason),
+                Finding::Incomplete(parts) => missing.extend(parts),
             }
+        }
+        if !missing.is_empty() {
+            missing.extend(why);
+            return Verdict::Incomplete { missing, violations };
         }
         match (violations.is_empty(), why.is_empty()) {
             (false, _) => Verdict::Invalid { violations },
@@ -72,7 +86,9 @@ impl Verdict {
     /// The names of the checks that found something broken.
     pub fn broken_checks(&self) -> Vec<&'static str> {
         match self {
-            Verdict::Invalid { violations } => violations.iter().map(|violation| violation.check).collect(),
+            Verdict::Invalid { violations } | Verdict::Incomplete { violations, .. } => {
+                violations.iter().map(|violation| violation.check).collect()
+            }
             Verdict::Valid | Verdict::Unknown { .. } => Vec::new(),
         }
     }
@@ -83,7 +99,28 @@ impl Verdict {
         // Writing to a string cannot fail.
         match self {
             Verdict::Valid => {
-                let _ = writeln!(text, "valid: {} operations", history.operations.len());
+                let count = history.operations.len();
+                let _ = match history.plan {
+                    Some(_) => writeln!(text, "valid: {count} operations"),
+                    None => writeln!(
+                        text,
+                        "valid as far as it goes: {count} operations, and no plan that says what there should be, so \
+                         nobody can tell what was left out"
+                    ),
+                };
+            }
+            Verdict::Incomplete { missing, violations } => {
+                let _ = writeln!(text, "INCOMPLETE: this is not the history of a whole run, so it shows nothing:");
+                for part in missing.iter().take(SHOWN_LIMIT) {
+                    let _ = writeln!(text, "  {part}");
+                }
+                if missing.len() > SHOWN_LIMIT {
+                    let _ = writeln!(text, "  (and {} more)", missing.len() - SHOWN_LIMIT);
+                }
+                for violation in violations {
+                    let _ = writeln!(text, "in what there is, {}: {}", violation.check, violation.explanation);
+                    write_operations(&mut text, violation, history);
+                }
             }
             Verdict::Unknown { why } => {
                 let _ = writeln!(text, "unknown:");
@@ -105,25 +142,31 @@ impl Verdict {
     pub fn machine(&self) -> String {
         match self {
             Verdict::Valid => "{:valid? true}".to_owned(),
-            Verdict::Unknown { why } => {
-                let why: Vec<String> = why.iter().map(|reason| format!("{reason:?}")).collect();
-                format!("{{:valid? :unknown, :why [{}]}}", why.join(" "))
+            Verdict::Unknown { why } => format!("{{:valid? :unknown, :why [{}]}}", quoted(why)),
+            Verdict::Incomplete { missing, violations } => {
+                let (missing, violations) = (quoted(missing), listed(violations));
+                format!("{{:valid? :unknown, :missing [{missing}], :violations [{violations}]}}")
             }
-            Verdict::Invalid { violations } => {
-                let one = |violation: &Violation| {
-                    let operations: Vec<String> = violation.operations.iter().map(usize::to_string).collect();
-                    format!(
-                        "{{:check :{}, :explanation {:?}, :operations [{}]}}",
-                        violation.check,
-                        violation.explanation,
-                        operations.join(" ")
-                    )
-                };
-                let violations: Vec<String> = violations.iter().map(one).collect();
-                format!("{{:valid? false, :violations [{}]}}", violations.join(" "))
-            }
+            Verdict::Invalid { violations } => format!("{{:valid? false, :violations [{}]}}", listed(violations)),
         }
     }
+}
+
+fn quoted(texts: &[String]) -> String {
+    texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" ")
+}
+
+fn listed(violations: &[Violation]) -> String {
+    let one = |violation: &Violation| {
+        let operations: Vec<String> = violation.operations.iter().map(usize::to_string).collect();
+        format!(
+            "{{:check :{}, :explanation {:?}, :operations [{}]}}",
+            violation.check,
+            violation.explanation,
+            operations.join(" ")
+        )
+    };
+    violations.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
 fn write_operations(text: &mut String, violation: &Violation, history: &History) {

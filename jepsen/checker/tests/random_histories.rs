@@ -17,7 +17,7 @@ use folio_checker::{Demands, Verdict, check};
 use support::generate::{Random, history, seed};
 
 fn no_demands() -> Demands {
-    Demands { classes: Vec::new(), faults: Vec::new(), dumps: 0 }
+    Demands { classes: Vec::new(), ..Demands::default() }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Evidence;
-use crate::history::{AtomicOutcome, Call, Completion, Consistency, OperationClass};
+use crate::history::{AtomicOutcome, Call, Completion, Consistency, History, OperationClass};
 use crate::verdict::Finding;
 
 pub(super) const NAME: &str = "coverage";
@@ -17,12 +17,35 @@ pub struct Demands {
     pub faults: Vec<String>,
     /// How many replicas must have been dumped.
     pub dumps: usize,
+    /// Whether it must be the history of a whole run, by the plan that it carries.
+    pub plan: bool,
+}
+
+impl Demands {
+    /// What a history demands of itself by its plan; without a plan it is incomplete.
+    pub fn planned(history: &History) -> Demands {
+        let Some(plan) = &history.plan else {
+            return Demands { plan: true, ..Demands::default() };
+        };
+        Demands {
+            classes: plan.classes.clone(),
+            faults: plan.faults.keys().cloned().collect(),
+            // How many dumps there must be, and of whom, is told more exactly by the check of the plan.
+            dumps: 0,
+            plan: true,
+        }
+    }
 }
 
 impl Default for Demands {
-    /// Every class of operation, no fault, no dump.
+    /// Every class of operation, no fault, no dump, no plan.
     fn default() -> Demands {
-        Demands { classes: OperationClass::ALL.iter().map(|(class, _)| *class).collect(), faults: Vec::new(), dumps: 0 }
+        Demands {
+            classes: OperationClass::ALL.iter().map(|(class, _)| *class).collect(),
+            faults: Vec::new(),
+            dumps: 0,
+            plan: false,
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! A history as Jepsen writes it: one EDN map a line, an operation as its `:invoke` and its `:ok`, `:fail` or `:info`, in order of time.
 //!
 //! `:ok` is everything that was decided, refusals of the book included, because they are checked like any answer; `:fail` was surely
-//! never proposed; `:info` is unknown. The nemesis and the replicas' dumps are `:info` lines of the processes `:nemesis` and `:replica`.
+//! never proposed; `:info` is unknown. The nemesis and the replicas' dumps are `:info` lines of the processes `:nemesis` and `:replica`; the
+//! plan of a run and its end are the first and the last line, of the process `:run` (see [`super::plan`]).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::edn::{EdnError, Value, parse};
 use super::form::{Form, field, keyword};
+use super::plan::{Digest, End, Plan, Records};
 use super::{Answer, AtomicAnswer, Call, Completion, History, NemesisEvent, Operation, ReadAnswer, ReplicaDump};
 
 struct Line {
@@ -80,16 +82,56 @@ pub fn write_edn(history: &History) -> String {
             value: dump.write(),
         });
     }
-    let mut text = String::new();
-    for (index, line) in lines.iter().enumerate() {
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "{{:index {index}, :time {}, :process {}, :type :{}, :f :{}, :op {}, :value {}}}",
-            line.time_ns, line.process, line.kind, line.function, line.operation, line.value
-        );
+    let mut written = Written::default();
+    if let Some(plan) = &history.plan {
+        written.line(&run_line(0, "plan", plan.write()));
     }
-    text
+    lines.iter().for_each(|line| written.line(line));
+    if history.plan.is_some() {
+        let (records, digest) = (written.records, written.digest.text());
+        let end = End { records, digest, ..End::counted(history) };
+        written.line(&run_line(lines.last().map_or(0, |line| line.time_ns), "end", end.write()));
+    }
+    written.text
+}
+
+/// Writes the beginning of a history: its plan, so that a run that is broken off leaves word of what it was to do.
+pub fn write_plan(plan: &Plan) -> String {
+    let mut written = Written::default();
+    written.line(&run_line(0, "plan", plan.write()));
+    written.text
+}
+
+fn run_line(time_ns: u64, function: &'static str, value: Value) -> Line {
+    Line { time_ns, rank: 0, operation: 0, process: keyword("run"), kind: "info", function, value }
+}
+
+/// Lines as they are written, each with its number.
+struct Written {
+    text: String,
+    records: u64,
+    digest: Digest,
+}
+
+impl Default for Written {
+    fn default() -> Written {
+        Written { text: String::new(), records: 0, digest: Digest::new() }
+    }
+}
+
+impl Written {
+    fn line(&mut self, line: &Line) {
+        let start = self.text.len();
+        // Writing to a string cannot fail.
+        let _ = write!(
+            self.text,
+            "{{:index {}, :time {}, :process {}, :type :{}, :f :{}, :op {}, :value {}}}",
+            self.records, line.time_ns, line.process, line.kind, line.function, line.operation, line.value
+        );
+        self.digest.add(self.text.get(start..).unwrap_or_default());
+        self.text.push('\n');
+        self.records += 1;
+    }
 }
 
 fn completion_form(completion: &Completion) -> (&'static str, Value) {
@@ -122,66 +164,128 @@ fn read_completion(kind: &str, value: &Value) -> Result<Completion, EdnError> {
     }
 }
 
-/// Reads a history. An invocation that no line completes is unknown, as in Jepsen.
+/// Reads a history. An invocation that no line completes is unknown, as in Jepsen. Of a history with a plan or an end record it notes what is
+/// missing, doubled or moved ([`History::defects`]).
 ///
 /// # Errors
 /// Names the line, and what is wrong with it.
 pub fn read_edn(text: &str) -> Result<History, EdnError> {
-    let mut history = History::default();
-    // By the operation's number: its invocation, until its completion comes.
-    let mut operations: BTreeMap<u64, Operation> = BTreeMap::new();
-    let mut complete: BTreeMap<u64, bool> = BTreeMap::new();
-    let mut last_ns = 0;
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let at_line = |error: EdnError| EdnError::new(format_args!("line {}: {}", number + 1, error.at), error.problem);
-        let map = parse(line).map_err(at_line)?;
-        let head = Head::read(&map).map_err(at_line)?;
-        last_ns = last_ns.max(head.time_ns);
+    let mut reader = Reader::new();
+    let is_cut = !text.ends_with('\n');
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();
+    while let Some((number, line)) = lines.next() {
+        reader.line(line).map_err(|error| {
+            let is_last = lines.peek().is_none();
+            let cut = if is_last && is_cut { "; the history ends within this line: it was cut off" } else { "" };
+            EdnError::new(format_args!("line {}: {}", number + 1, error.at), format!("{}{cut}", error.problem))
+        })?;
+    }
+    Ok(reader.end())
+}
+
+/// A history that is being read.
+struct Reader {
+    history: History,
+    /// By the operation's number: its invocation, until its completion comes.
+    operations: BTreeMap<u64, (Operation, bool)>,
+    last_ns: u64,
+    records: Records,
+    has_end: bool,
+}
+
+impl Reader {
+    fn new() -> Reader {
+        Reader {
+            history: History::default(),
+            operations: BTreeMap::new(),
+            last_ns: 0,
+            records: Records::new(),
+            has_end: false,
+        }
+    }
+
+    fn line(&mut self, line: &str) -> Result<(), EdnError> {
+        let map = parse(line)?;
+        let head = Head::read(&map)?;
+        self.last_ns = self.last_ns.max(head.time_ns);
+        // Histories from elsewhere need not number their lines; those of a run do.
+        let index: Option<u64> = field(&map, "index")?;
+        let index = index.unwrap_or(u64::MAX);
         match head.process {
-            Value::Keyword(ref word) if word == "nemesis" => {
-                history.nemesis.push(read_nemesis(&head).map_err(at_line)?);
-            }
-            Value::Keyword(ref word) if word == "replica" => {
-                history.dumps.push(ReplicaDump::read(&head.value).map_err(at_line)?);
-            }
-            _ => {
-                let process = u32::read(&head.process).map_err(at_line)?;
-                let operation: u64 = field(&map, "op").map_err(at_line)?;
-                if head.kind == "invoke" {
-                    let invoked = Operation {
-                        process,
-                        invoked_ns: head.time_ns,
-                        completed_ns: head.time_ns,
-                        call: Call::read(&head.value).map_err(at_line)?,
-                        completion: Completion::Unknown("no completion was recorded".to_owned()),
-                    };
-                    if operations.insert(operation, invoked).is_some() {
-                        return Err(at_line(EdnError::new(operation, "this operation was invoked twice")));
-                    }
-                } else {
-                    let known = operations.get_mut(&operation).filter(|known| known.process == process);
-                    let Some(known) = known else {
-                        return Err(at_line(EdnError::new(
-                            operation,
-                            "this operation was never invoked by this process",
-                        )));
-                    };
-                    if complete.insert(operation, true).is_some() {
-                        return Err(at_line(EdnError::new(operation, "this operation was completed twice")));
-                    }
-                    known.completed_ns = head.time_ns;
-                    known.completion = read_completion(&head.kind, &head.value).map_err(at_line)?;
+            Value::Keyword(ref word) if word == "run" => self.run_line(&head, &map, index)?,
+            Value::Keyword(ref word) if word == "nemesis" => self.history.nemesis.push(read_nemesis(&head)?),
+            Value::Keyword(ref word) if word == "replica" => self.history.dumps.push(ReplicaDump::read(&head.value)?),
+            _ => self.operation(&head, &map)?,
+        }
+        self.records.take(line, index, head.time_ns);
+        Ok(())
+    }
+
+    fn run_line(&mut self, head: &Head, map: &Value, index: u64) -> Result<(), EdnError> {
+        let Raw(function) = field(map, "f")?;
+        match function {
+            Value::Keyword(ref word) if word == "plan" => {
+                if self.history.plan.is_some() {
+                    return Err(EdnError::new("f", "there is a second plan"));
                 }
+                self.history.plan = Some(Plan::read(&head.value)?);
+                self.records.take_plan(index);
+            }
+            Value::Keyword(ref word) if word == "end" => {
+                if self.has_end {
+                    return Err(EdnError::new("f", "there is a second end record"));
+                }
+                self.has_end = true;
+                self.records.take_end(End::read(&head.value)?, index);
+            }
+            other => return Err(EdnError::new(other, "a line of the process :run is :plan or :end")),
+        }
+        Ok(())
+    }
+
+    fn operation(&mut self, head: &Head, map: &Value) -> Result<(), EdnError> {
+        let process = u32::read(&head.process)?;
+        let number: u64 = field(map, "op")?;
+        let of = |problem: &str| EdnError::new(format_args!("operation {number}"), problem);
+        if head.kind == "invoke" {
+            let invoked = Operation {
+                process,
+                invoked_ns: head.time_ns,
+                completed_ns: head.time_ns,
+                call: Call::read(&head.value)?,
+                completion: Completion::Unknown("no completion was recorded".to_owned()),
+            };
+            if self.operations.insert(number, (invoked, false)).is_some() {
+                return Err(of("was invoked twice"));
+            }
+            return Ok(());
+        }
+        let known = self.operations.get_mut(&number).filter(|(known, _)| known.process == process);
+        let Some((known, is_complete)) = known else {
+            return Err(of("is completed here, and its invocation by this process is missing"));
+        };
+        if std::mem::replace(is_complete, true) {
+            return Err(of("was completed twice"));
+        }
+        known.completed_ns = head.time_ns;
+        known.completion = read_completion(&head.kind, &head.value)?;
+        Ok(())
+    }
+
+    fn end(mut self) -> History {
+        let mut open = Vec::new();
+        for (number, (operation, is_complete)) in &mut self.operations {
+            if !*is_complete {
+                operation.completed_ns = self.last_ns;
+                open.push((*number, operation.call.class().text()));
             }
         }
-    }
-    for (number, operation) in &mut operations {
-        if !complete.contains_key(number) {
-            operation.completed_ns = last_ns;
+        self.history.operations = self.operations.into_values().map(|(operation, _)| operation).collect();
+        if self.history.plan.is_some() || self.has_end {
+            self.history.defects = self.records.defects(&self.history, &open);
         }
+        self.history
     }
-    history.operations = operations.into_values().collect();
-    Ok(history)
 }
 
 struct Head {

@@ -275,7 +275,7 @@ fn answer_all(calls: Vec<Call>, fates: &[Fate], random: &mut Random) -> History 
             }
         })
         .collect();
-    History { operations, nemesis: Vec::new(), dumps }
+    History { operations, dumps, ..History::default() }
 }
 
 struct Log<'history> {
