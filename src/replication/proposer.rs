@@ -376,3 +376,126 @@ fn distribute(group: Vec<Waiting>, result: Result<Vec<Answer>, SubmitError>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::time::Duration;
+
+    use ledger::{Accepted, Outcome, Point};
+
+    use super::*;
+
+    type Reply = oneshot::Receiver<Result<Vec<Answer>, SubmitError>>;
+
+    fn bounds() -> Bounds {
+        Bounds { fold_commands: 4, fold_bytes: 40, ..Bounds::default() }
+    }
+
+    /// A request of so many commands in so many bytes, all of them `mark`.
+    fn proposal(count: u32, bytes: usize, mark: u8, deadline: Instant) -> (Proposal, Reply) {
+        let mut commands = EntryWriter::new(bytes);
+        commands.push(&vec![mark; bytes], count);
+        let (reply, answer) = oneshot::channel();
+        let _reserved = Reserved { waiting_bytes: Arc::new(AtomicUsize::new(bytes)), bytes };
+        (Proposal { commands, waiting: Waiting { count, deadline, reply, _reserved } }, answer)
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(1)
+    }
+
+    /// What the entries are that requests are folded into: of each the commands' bytes and the callers' counts.
+    fn entries(requests: Vec<Proposal>) -> Vec<(Vec<u8>, Vec<u32>)> {
+        let (sender, mut receiver) = mpsc::channel(64);
+        let mut requests = requests.into_iter();
+        let mut carried = requests.next();
+        requests.for_each(|request| sender.try_send(request).map_err(|_| "full").unwrap());
+        let mut entries = Vec::new();
+        while let Some(first) = carried.take().or_else(|| receiver.try_recv().ok()) {
+            let (folded, next) = fold(first, &mut receiver, bounds());
+            carried = next;
+            entries.extend(folded.map(|(entry, group)| {
+                assert_eq!(entry.count(), group.iter().map(|waiting| waiting.count).sum::<u32>());
+                (entry.commands().to_vec(), group.iter().map(|waiting| waiting.count).collect())
+            }));
+        }
+        entries
+    }
+
+    fn counts(requests: &[(u32, usize)]) -> Vec<Vec<u32>> {
+        let proposals = (1u8..).zip(requests).map(|(mark, (count, bytes))| proposal(*count, *bytes, mark, later()));
+        let (proposals, _replies): (Vec<_>, Vec<_>) = proposals.unzip();
+        let entries = entries(proposals);
+        // Nothing is lost, and nothing overtakes anything.
+        let found: Vec<u8> = entries.iter().flat_map(|(bytes, _)| bytes.iter().copied()).collect();
+        let wanted: Vec<u8> =
+            (1u8..).zip(requests).flat_map(|(mark, (_, bytes))| std::iter::repeat_n(mark, *bytes)).collect();
+        assert_eq!(found, wanted, "{requests:?}");
+        entries.into_iter().map(|(_, group)| group).collect()
+    }
+
+    #[tokio::test]
+    async fn an_entry_is_filled_to_the_last_command_and_byte_and_no_further() {
+        assert_eq!(counts(&[(2, 4), (1, 4)]), [vec![2, 1]]);
+        assert_eq!(counts(&[(2, 4), (2, 4)]), [vec![2, 2]]);
+        assert_eq!(counts(&[(2, 4), (3, 4)]), [vec![2], vec![3]]);
+        assert_eq!(counts(&[(1, 20), (1, 19)]), [vec![1, 1]]);
+        assert_eq!(counts(&[(1, 20), (1, 20)]), [vec![1, 1]]);
+        assert_eq!(counts(&[(1, 20), (1, 21)]), [vec![1], vec![1]]);
+        // What is too much for any entry has one of its own; what follows it goes on.
+        assert_eq!(counts(&[(9, 4), (1, 4), (1, 4)]), [vec![9], vec![1, 1]]);
+        assert_eq!(counts(&[(1, 4), (1, 99), (1, 4)]), [vec![1], vec![1], vec![1]]);
+        // What does not fit keeps its place: nothing smaller goes before it.
+        assert_eq!(counts(&[(3, 4), (2, 4), (1, 4)]), [vec![3], vec![2, 1]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_waits_for_any_more_is_not_proposed_and_takes_no_room() {
+        let now = Instant::now();
+        let (alive, _alive) = proposal(2, 4, 1, now + Duration::from_nanos(1));
+        let (late, late_reply) = proposal(3, 4, 2, now);
+        let (gone, gone_reply) = proposal(3, 4, 3, later());
+        drop(gone_reply);
+        let (last, _last) = proposal(2, 4, 4, later());
+        assert_eq!(entries(vec![late, gone, alive, last]), [(vec![1, 1, 1, 1, 4, 4, 4, 4], vec![2, 2])]);
+        // Only of this is it certain, so only this says so.
+        assert_eq!(late_reply.await.unwrap(), Err(SubmitError::NotProposed));
+        let (late, _late) = proposal(1, 4, 1, now);
+        assert_eq!(entries(vec![late]), []);
+    }
+
+    fn answer(position: u32) -> Answer {
+        let point = Point { index: 7, position, time: LogTime(u64::from(position)) };
+        let outcome = Outcome::Accepted(Accepted::Frozen);
+        Answer { point, sequence: None, replay_of: None, state: None, outcome }
+    }
+
+    fn group(counts: &[u32]) -> (Vec<Waiting>, Vec<Reply>) {
+        counts.iter().map(|count| proposal(*count, 4, 0, later())).map(|(one, reply)| (one.waiting, reply)).unzip()
+    }
+
+    #[tokio::test]
+    async fn each_request_gets_its_own_answers_and_too_few_are_none() {
+        let (waiting, replies) = group(&[2, 0, 1, 3]);
+        distribute(waiting, Ok((0..6).map(answer).collect()));
+        let mut found: Vec<Vec<u32>> = Vec::new();
+        for reply in replies {
+            found.push(reply.await.unwrap().unwrap().iter().map(|answer| answer.point.position).collect());
+        }
+        assert_eq!(found, [vec![0, 1], vec![], vec![2], vec![3, 4, 5]]);
+
+        // An answer is never made up: whoever has not all of his own hears that the outcome is unknown.
+        let (waiting, mut replies) = group(&[2, 3]);
+        distribute(waiting, Ok((0..4).map(answer).collect()));
+        assert!(matches!(replies.pop().unwrap().await.unwrap(), Err(SubmitError::Unknown(_))));
+        assert_eq!(replies.pop().unwrap().await.unwrap().unwrap().len(), 2);
+
+        let (waiting, replies) = group(&[1, 1]);
+        distribute(waiting, Err(SubmitError::Stopping));
+        for reply in replies {
+            assert_eq!(reply.await.unwrap(), Err(SubmitError::Stopping));
+        }
+    }
+}

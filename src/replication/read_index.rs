@@ -173,4 +173,36 @@ mod tests {
         let overloaded = ReadIndexes::start(|_| std::future::ready(Err(SubmitError::Overloaded)));
         assert_eq!(overloaded.get(soon()).await, Err(SubmitError::Overloaded));
     }
+
+    /// The question goes on for as long as any of those who wait for it would: whoever is in a hurry takes nothing from the others.
+    #[tokio::test(start_paused = true)]
+    async fn a_question_lasts_as_long_as_the_most_patient_read_that_it_serves() {
+        let deadlines = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (gate, told) = (Arc::new(Semaphore::new(0)), Arc::clone(&deadlines));
+        let held = Arc::clone(&gate);
+        let reads = ReadIndexes::start(move |deadline| {
+            told.lock().unwrap().push(deadline);
+            let held = Arc::clone(&held);
+            async move {
+                held.acquire().await.unwrap().forget();
+                Ok(LeaderPoint { index: 1, time: LogTime(7) })
+            }
+        });
+        let begin = Instant::now();
+        let after = move |seconds| begin + Duration::from_secs(seconds);
+        let own = reads.clone();
+        let first = tokio::spawn(async move { own.get(after(1)).await });
+        while deadlines.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // These come while the first question is out, so the second serves all of them.
+        let others = join_all([3, 9, 2].map(|seconds| reads.get(after(seconds))));
+        let answering = async {
+            tokio::task::yield_now().await;
+            gate.add_permits(2);
+        };
+        let (others, ()) = tokio::join!(others, answering);
+        assert!(first.await.unwrap().is_ok() && others.iter().all(Result::is_ok), "{others:?}");
+        assert_eq!(*deadlines.lock().unwrap(), [after(1), after(9)]);
+    }
 }

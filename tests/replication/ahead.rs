@@ -183,3 +183,26 @@ fn a_replica_that_is_alone_shows_nothing_after_a_restart_before_it_has_applied_w
     let view = eventually("a read", || linearizable(&gated.cluster, 1, 1_000).ok());
     assert_eq!(cents(&view), u128::from(MANY));
 }
+
+/// A round that gave up before the book was far enough has confirmed nothing: the reads after it wait as well.
+#[test]
+fn a_replica_that_is_alone_shows_nothing_after_a_round_that_gave_up() {
+    // Longer than a round waits for the book.
+    const MORE_THAN_A_ROUND_MS: u64 = 12_000;
+    let mut gated = Gated::start_among(1, Part::Book, Change::Write);
+    gated.engines.lock().unwrap()[&1].sync().unwrap();
+    gated.cluster.decide((2..=MANY).map(cent).collect());
+    gated.cluster.cut_power(1);
+    gated.gates[&1].shut();
+    gated.cluster.start_replica(1);
+    eventually("the replica at work on its log", || (gated.gates[&1].waiting() == 1).then_some(()));
+    let error = linearizable(&gated.cluster, 1, MORE_THAN_A_ROUND_MS).err().expect("the book is behind");
+    assert_eq!(error, SubmitError::NoLeader);
+    for _ in 0..5 {
+        let error = linearizable(&gated.cluster, 1, 100).err().expect("it cannot know yet");
+        assert_eq!(error, SubmitError::NoLeader);
+    }
+    gated.gates[&1].open();
+    let view = eventually("a read", || linearizable(&gated.cluster, 1, 1_000).ok());
+    assert_eq!(cents(&view), u128::from(MANY));
+}

@@ -87,6 +87,22 @@ fn a_linearizable_read_after_a_deadline_never_shows_the_dead_hold() {
     }
 }
 
+/// Nobody asks for anything after the try: the leader itself carries the time past the deadline, and all replicas follow.
+#[test]
+fn a_hold_ends_while_nothing_else_moves_the_time() {
+    for replicas in [1, 3] {
+        let cluster = Cluster::start(Settings::of(EngineKind::Memory, replicas));
+        cluster.leader();
+        cluster.decide(vec![reserve(1, 20_000_000)]);
+        for id in cluster.ids() {
+            eventually("the hold to end", || {
+                let held = cluster.view(id).transaction(&transaction(1)).unwrap();
+                held.filter(|held| held.state == ledger::TransactionState::Expired)
+            });
+        }
+    }
+}
+
 #[test]
 fn a_replica_that_is_alone_shows_what_was_answered_before_the_read_began() {
     let cluster = Cluster::start(Settings::of(EngineKind::Memory, 1));

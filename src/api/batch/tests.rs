@@ -305,6 +305,72 @@ fn what_is_refused_is_left_to_the_messages() {
     assert_eq!(details(&refusal), details(&known));
 }
 
+/// A batch of so many bytes, all of it well formed: long names, and two transfers that fill what is missing to the byte.
+fn batch_of(bytes: usize) -> Vec<u8> {
+    let long = |debit: usize, credit: usize| {
+        Some(Message::Transfer(v1::TransferRequest {
+            debit_account: "d".repeat(debit),
+            credit_account: "c".repeat(credit),
+            transaction_id: ID.to_owned(),
+            ..transfer()
+        }))
+    };
+    let one = batch(vec![long(128, 128)]).encoded_len();
+    let count = (bytes - 300) / one;
+    let missing = bytes - count * one;
+    let lengths = (1..=128).flat_map(|first| [1, 64, 100, 128].map(|second| [first, second]));
+    let mut pairs =
+        lengths.flat_map(|[first, second]| [1, 128].map(|third| vec![long(first, second), long(third, 100)]));
+    let filling = pairs.find(|pair| batch(pair.clone()).encoded_len() == missing).expect("some lengths fit");
+    let mut operations = vec![long(128, 128); count];
+    operations.extend(filling);
+    let encoded = batch(operations).encode_to_vec();
+    assert_eq!(encoded.len(), bytes);
+    encoded
+}
+
+/// One pass or two halves: what is a byte too long is refused as the messages refuse it, however well formed it is.
+#[test]
+fn a_batch_of_two_mebibytes_is_read_and_one_of_a_byte_more_is_not() {
+    assert_eq!(MAX_REQUEST_BYTES, 2_097_152);
+    let names = names();
+    for (bytes, is_read) in [(MAX_REQUEST_BYTES - 1, true), (MAX_REQUEST_BYTES, true), (MAX_REQUEST_BYTES + 1, false)] {
+        let encoded = batch_of(bytes);
+        let found = plain(&names, &encoded);
+        assert!(found.is_some() == is_read && found == by_messages(&names, &encoded), "{bytes} bytes");
+        let refusal = read(&names, &encoded).err().map(|refusal| refusal.message().to_owned());
+        assert_eq!(refusal.is_some_and(|text| text.contains("at most 2097152 are allowed")), !is_read, "{bytes} bytes");
+    }
+}
+
+/// Of two operations in one command the last one holds, and two timeouts are merged into one: so the messages read them, and nothing else may.
+#[test]
+fn fields_that_stand_twice_are_read_as_the_messages_read_them() {
+    let cancel = v1::CancelTransactionRequest { request_id: ID.to_owned(), transaction_id: ID.to_owned() };
+    let transfer = Message::Transfer(transfer());
+    for operations in
+        [[transfer.clone(), Message::CancelTransaction(cancel.clone())], [Message::CancelTransaction(cancel), transfer]]
+    {
+        let mut command = Vec::new();
+        operations.iter().for_each(|operation| operation.encode(&mut command));
+        let mut bytes = Vec::new();
+        prost::encoding::bytes::encode(COMMANDS, &command, &mut bytes);
+        assert!(by_messages(&names(), &bytes).is_some());
+        assert_same(&bytes);
+        assert_eq!(read_plain(&names(), &bytes), by_messages(&names(), &bytes));
+    }
+    let mut attempt = v1::TryTransactionRequest { timeout: None, ..attempt() }.encode_to_vec();
+    for timeout in [Duration { seconds: 60, nanos: 0 }, Duration { seconds: 0, nanos: 5 }] {
+        prost::encoding::message::encode(5, &timeout, &mut attempt);
+    }
+    let (mut command, mut bytes) = (Vec::new(), Vec::new());
+    prost::encoding::bytes::encode(TRY, &attempt, &mut command);
+    prost::encoding::bytes::encode(COMMANDS, &command, &mut bytes);
+    assert!(by_messages(&names(), &bytes).is_some());
+    assert_same(&bytes);
+    assert_eq!(read_plain(&names(), &bytes), by_messages(&names(), &bytes));
+}
+
 #[test]
 fn an_atomic_batch_is_one_command() {
     let mut atomic = batch(vec![Some(Message::Transfer(transfer()))]);

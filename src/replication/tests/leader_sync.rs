@@ -265,3 +265,135 @@ async fn what_comes_while_a_sync_is_under_way_waits_for_it_on_the_thread_that_sy
     log.synced().wait_for(|synced| *synced == 2).await.unwrap();
     assert_eq!((counted.writer.lock().unwrap().as_deref(), engine.unsynced()), (Some(SYNCS), 0));
 }
+
+/// How long a thread waits for another one before the test has failed.
+const AT_MOST: Duration = Duration::from_secs(20);
+
+/// An engine of which some syncs take effect at once and then take a while to say so.
+struct Slow {
+    engine: Arc<MemoryEngine>,
+    /// How many of the next syncs are held up.
+    held: AtomicU64,
+    began: Mutex<std::sync::mpsc::Sender<()>>,
+    may_end: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+/// The other ends: a sync that is held up has taken effect, and is let go.
+struct Holder {
+    began: std::sync::mpsc::Receiver<()>,
+    may_end: std::sync::mpsc::Sender<()>,
+}
+
+impl Holder {
+    fn until_a_sync_is_held(&self) {
+        self.began.recv_timeout(AT_MOST).expect("no sync began");
+    }
+
+    fn let_it_end(&self) {
+        self.may_end.send(()).unwrap();
+    }
+}
+
+impl Slow {
+    fn over(engine: &Arc<MemoryEngine>, held: u64) -> (Arc<Slow>, Holder) {
+        let ((told, began), (end, may_end)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let slow = Slow {
+            engine: Arc::clone(engine),
+            held: AtomicU64::new(held),
+            began: Mutex::new(told),
+            may_end: Mutex::new(may_end),
+        };
+        (Arc::new(slow), Holder { began, may_end: end })
+    }
+}
+
+impl Engine for Slow {
+    fn kind(&self) -> EngineKind {
+        self.engine.kind()
+    }
+    fn create_space(&self, id: &SpaceId) -> Result<Space, StoreError> {
+        self.engine.create_space(id)
+    }
+    fn space(&self, id: &SpaceId) -> Option<Space> {
+        self.engine.space(id)
+    }
+    fn spaces(&self) -> Vec<SpaceId> {
+        self.engine.spaces()
+    }
+    fn drop_space(&self, id: &SpaceId) -> Result<(), StoreError> {
+        self.engine.drop_space(id)
+    }
+    fn ingest(&self, id: &SpaceId, pairs: Pairs<'_>) -> Result<Space, StoreError> {
+        self.engine.ingest(id, pairs)
+    }
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.engine.write(batch)
+    }
+    fn sync(&self) -> Result<(), StoreError> {
+        self.engine.sync()?;
+        if self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| held.checked_sub(1)).is_ok() {
+            // Where the test has failed already, nobody listens.
+            let _ = self.began.lock().unwrap().send(());
+            let _ = self.may_end.lock().unwrap().recv_timeout(AT_MOST);
+        }
+        Ok(())
+    }
+    fn view(&self) -> Result<Arc<dyn View>, StoreError> {
+        self.engine.view()
+    }
+}
+
+/// A sync speaks for what was written before it began. What is written while it is under way needs one of its own.
+#[test]
+fn what_is_written_during_a_sync_does_not_count_as_synced_by_it() {
+    use super::super::leader_sync::LeaderSync;
+
+    let memory = Arc::new(MemoryEngine::new());
+    let (slow, holder) = Slow::over(&memory, 2);
+    let space = slow.create_space(&SpaceId::new("entries", 0)).unwrap();
+    let write = |key: u8| {
+        let mut batch = Batch::new();
+        batch.put(space, &[key], b"entry");
+        slow.write(&batch).unwrap();
+    };
+    let beside = Beside {
+        own_id: OWN,
+        has_followers: true,
+        threads: Threads::Own,
+        worker: Worker::start(Threads::Own, SYNCS, Slice::Short).unwrap(),
+        on_fatal: Arc::new(|reason| panic!("{reason}")),
+    };
+    let sync = LeaderSync::new(beside, Arc::<Slow>::clone(&slow));
+    write(1);
+    sync.is_written(1).unwrap();
+    holder.until_a_sync_is_held();
+    write(2);
+    sync.is_written(2).unwrap();
+    holder.let_it_end();
+    // The second sync has begun, so the first has said what it spoke for.
+    holder.until_a_sync_is_held();
+    assert_eq!((*sync.synced().borrow(), *sync.written().borrow()), (1, 2));
+    holder.let_it_end();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(LeaderSync::wait(&sync.synced(), 2)).unwrap();
+    assert_eq!(memory.unsynced(), 0);
+}
+
+/// A sync that is under way speaks for entries that are about to be cut off: they are not, before it has spoken.
+#[tokio::test]
+async fn nothing_is_cut_off_while_its_sync_is_under_way() {
+    let (slow, holder) = Slow::over(&Arc::new(MemoryEngine::new()), 0);
+    let (mut log, _) = open_as(Arc::<Slow>::clone(&slow), true, Threads::Own);
+    log.save_vote(&Vote::new_committed(1, OWN)).await.unwrap();
+    slow.held.store(1, Ordering::SeqCst);
+    log.blocking_append([entry(1, OWN, 0), entry(1, OWN, 1), entry(1, OWN, 2)]).await.unwrap();
+    holder.until_a_sync_is_held();
+    let mut other = log.clone();
+    let mut truncate = Box::pin(async move { other.truncate(entry(1, OWN, 1).log_id).await });
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut truncate).await;
+    assert!(early.is_err(), "entries were cut off while they were being synced");
+    assert_eq!(last(&mut log).await, Some(entry(1, OWN, 2).log_id));
+    holder.let_it_end();
+    truncate.await.unwrap();
+    assert_eq!((*log.synced().borrow(), last(&mut log).await), (0, Some(entry(1, OWN, 0).log_id)));
+}

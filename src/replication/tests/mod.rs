@@ -1,10 +1,12 @@
 //! Tests of what openraft asks of a store: the log over each of its engines, and openraft's own suite for log and state machine. And of parts of replication that need no cluster.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod deadlines;
 mod gathering;
 mod leader_sync;
 mod leadership;
 mod log;
+mod log_edges;
 #[cfg(target_os = "linux")]
 mod slice;
 mod suite;
