@@ -150,3 +150,22 @@ pub(super) fn check_range(from: Option<i64>, to: Option<i64>) -> Result<(), Stat
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_page_has_one_to_a_thousand_items_and_a_hundred_unless_told() {
+        for (asked, size) in [(0, 100), (1, 1), (2, 2), (999, 999), (1_000, 1_000)] {
+            assert_eq!(page_size(asked).unwrap(), size, "{asked}");
+        }
+        for asked in [1_001, u32::MAX] {
+            let refused = page_size(asked).unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+            assert!(refused.message().contains(&format!("is {asked}; 1 to 1000")), "{}", refused.message());
+        }
+    }
+}
