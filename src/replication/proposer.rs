@@ -467,7 +467,7 @@ mod tests {
     }
 
     fn answer(position: u32) -> Answer {
-        let point = Point { index: 7, position, time: LogTime(u64::from(position)) };
+        let point = Point { index: 7, position, time: ledger::LogTime(u64::from(position)) };
         let outcome = Outcome::Accepted(Accepted::Frozen);
         Answer { point, sequence: None, replay_of: None, state: None, outcome }
     }
