@@ -64,11 +64,12 @@ fn an_import_that_is_stopped_says_how_to_go_on() {
     let line = |number: u32| {
         format!(r#"{{"command":"transfer","id":"order-{number}","debit":"{BANK}","credit":"{ALICE}","amount":"1.25"}}"#)
     };
-    let lines: Vec<String> = (0..2_000).map(line).collect();
+    // Some thousand batches, each with a sync of its own: it is under way for a second at least.
+    let lines: Vec<String> = (0..40_000).map(line).collect();
     let file = replica.temporary.path().join("payments.jsonl");
     std::fs::write(&file, lines.join("\n")).unwrap();
     let mut command = program();
-    command.args(["import", file.to_str().unwrap(), "--batch", "100", "--output", "json", "--timeout", "60s"]);
+    command.args(["import", file.to_str().unwrap(), "--batch", "10", "--output", "json", "--timeout", "60s"]);
     command.args(["--endpoints", address]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     await_that("the import begins", || text(&replica.json(&["balance", ALICE]), "/posted") != "0.00");
@@ -81,7 +82,7 @@ fn an_import_that_is_stopped_says_how_to_go_on() {
     let before = ran.json()["accepted"].as_u64().unwrap();
     replica.served.signal(libc::SIGCONT);
     let again = replica.folio(&["import", file.to_str().unwrap(), "--output", "json"]).expect(0).json();
-    assert_eq!(again["accepted"].as_u64().unwrap() + again["replayed"].as_u64().unwrap(), 2_000, "{again}");
+    assert_eq!(again["accepted"].as_u64().unwrap() + again["replayed"].as_u64().unwrap(), 40_000, "{again}");
     assert!(again["replayed"].as_u64().unwrap() >= before, "{again}");
-    assert_eq!(text(&replica.json(&["balance", ALICE]), "/posted"), "2500.00", "each once");
+    assert_eq!(text(&replica.json(&["balance", ALICE]), "/posted"), "50000.00", "each once");
 }

@@ -296,7 +296,7 @@ fn what_is_refused_is_left_to_the_messages() {
     let expected = v1::ExecuteBatchRequest::decode(malformed.as_slice()).unwrap_err();
     assert!(refusal.message().contains(&expected.to_string()), "{}", refusal.message());
     // As every other refusal of the table says it.
-    let known = crate::api::errors::invalid("request", "is wrong");
+    let known = errors::of_command(errors::invalid("request", "is wrong"));
     let details = |status: &tonic::Status| {
         use tonic_types::StatusExt as _;
         let details = status.get_error_details();
