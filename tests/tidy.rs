@@ -112,7 +112,9 @@ fn threads_clocks_sockets_and_randomness_stay_behind_their_seams() {
 
 #[test]
 fn audit_never_applies() {
-    for (name, text) in sources().into_iter().filter(|(name, _)| name.starts_with("src/audit/")) {
+    // Its tests need a book in which something happened.
+    let is_audit = |name: &str| name.starts_with("src/audit/") && name != "src/audit/tests.rs";
+    for (name, text) in sources().into_iter().filter(|(name, _)| is_audit(name)) {
         assert_eq!(naming(&text, "apply"), 0, "{name} names apply");
     }
 }
