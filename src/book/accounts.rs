@@ -279,3 +279,45 @@ impl Pages {
 pub(super) fn on_page(stored: &[u8], number: AccountNumber) -> BookResult<Option<Account>> {
     Ok(records::account::decode(stored)?.get(place(number)).copied())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ledger::account::{AccountStatus, Class, Floor};
+    use ledger::{AssetNumber, Scale, Totals};
+
+    use super::*;
+
+    fn account(status: AccountStatus) -> Account {
+        let scale = Scale::new(2).unwrap();
+        Account {
+            asset: AssetNumber(0),
+            scale,
+            class: Class::Liability,
+            status,
+            floor: Floor::Unlimited,
+            ceiling: None,
+            totals: Totals::zero(scale),
+            opened: JournalSequence(1),
+        }
+    }
+
+    /// Whoever asks for a point before the oldest change that is remembered must be told so.
+    #[test]
+    fn changes_are_forgotten_oldest_first_and_that_is_told() {
+        let accounts = Accounts::loaded(vec![(account(AccountStatus::Open), 0)], JournalSequence(10));
+        let change = |sequence| {
+            let replaced = (AccountNumber(0), account(AccountStatus::Frozen));
+            accounts.remember(JournalSequence(sequence), std::iter::once(replaced));
+        };
+        let most = u64::try_from(MAX_CHANGES).unwrap();
+        (11..=10 + most).for_each(change);
+        let known_since = || accounts.before(AccountNumber(0), JournalSequence(0)).1.0;
+        assert_eq!(known_since(), 10, "all of them are remembered");
+        change(11 + most);
+        assert_eq!(known_since(), 11);
+        change(12 + most);
+        assert_eq!(known_since(), 12);
+    }
+}

@@ -110,3 +110,53 @@ impl Holds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ledger::command::Details;
+    use ledger::{Event, Point};
+
+    use super::*;
+    use crate::store::Engine as _;
+    use crate::store::memory::MemoryEngine;
+
+    fn try_record(sequence: u64) -> JournalRecord {
+        let transaction = TransactionId::from_bytes([u8::try_from(sequence).unwrap(); 16]).unwrap();
+        let (details, timeout, deadline) = (Details::default(), None, None);
+        JournalRecord {
+            sequence: JournalSequence(sequence),
+            point: Point { index: sequence, position: 0, time: LogTime(sequence) },
+            request: None,
+            principal: String::new(),
+            event: Event::Tried { transaction, postings: Vec::new(), details, timeout, deadline },
+        }
+    }
+
+    /// What begins after a sequence is replayed from the journal at the next start; what began at it
+    /// is not, and must be stored.
+    #[test]
+    fn a_hold_that_began_at_the_last_sequence_that_is_not_replayed_is_stored() {
+        let engine = MemoryEngine::new();
+        let spaces = Spaces::open(&engine, 1).unwrap();
+        let mut holds = Holds::default();
+        for sequence in 4..=6 {
+            holds.begin(try_record(sequence), false).unwrap();
+        }
+        let mut batch = Batch::new();
+        holds.store(&mut batch, &spaces, JournalSequence(5), None);
+        engine.write(&batch).unwrap();
+        let view = engine.view().unwrap();
+        let is_stored = |sequence| {
+            let key = records::hold::key(JournalSequence(sequence));
+            view.get(spaces.of(Kind::Holds), &key).unwrap().is_some()
+        };
+        assert_eq!([4, 5, 6].map(is_stored), [true, true, false]);
+        let ended = [4, 5, 6].map(|sequence| {
+            let transaction = TransactionId::from_bytes([sequence; 16]).unwrap();
+            holds.end(&transaction).map(|sequence| sequence.0)
+        });
+        assert_eq!(ended, [Some(4), Some(5), None], "what is stored must be deleted when it ends");
+    }
+}

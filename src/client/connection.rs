@@ -378,4 +378,61 @@ mod tests {
             assert!(failure.message.contains("one") || failure.message.contains("two"), "who it is of: {failure:?}");
         }
     }
+
+    /// To which of three endpoints the attempts of a call go, each of which ends so.
+    async fn places(attempts: Vec<Status>) -> Vec<usize> {
+        let channel = || Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let endpoints = ["one", "two", "three"].map(|name| (name.to_owned(), channel())).to_vec();
+        let client = Client::over(endpoints, Duration::from_secs(5)).unwrap();
+        let (left, places) = (Mutex::new(VecDeque::from(attempts)), Mutex::new(Vec::new()));
+        let answered = client.until_answered(Intent::Change, |endpoint, _| {
+            places.lock().unwrap().push(endpoint);
+            let status = left.lock().unwrap().pop_front();
+            async { status.map_or(Ok(()), Err) }
+        });
+        let _ = answered.await;
+        places.into_inner().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_attempt_goes_to_the_leader_that_is_named_or_to_the_next_endpoint() {
+        let named = |address| refusal(Code::Unavailable, "NOT_LEADER", &[("leader_address", address)]);
+        assert_eq!(places(vec![lost(), lost(), lost()]).await, [0, 1, 2, 0]);
+        assert_eq!(places(vec![named("three")]).await, [0, 2]);
+        assert_eq!(places(vec![named("one"), named("a stranger")]).await, [0, 1, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_certain_is_not_sent_again() {
+        for status in [Status::invalid_argument(""), Status::failed_precondition(""), unimplemented()] {
+            assert_eq!(places(vec![status]).await, [0]);
+        }
+    }
+
+    /// Of several replicas one that hangs does not use up the whole time; one alone may.
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_is_cut_off_where_there_is_another_endpoint() {
+        for (count, expected) in [(1, 1), (2, 2)] {
+            let channel = || Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+            let endpoints = (0..count).map(|number| (number.to_string(), channel())).collect();
+            let client = Client::over(endpoints, MAX_ATTEMPT + Duration::from_secs(1)).unwrap();
+            let attempts = AtomicUsize::new(0);
+            let answered = client.until_answered(Intent::Read, |_, _| {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                std::future::pending::<Result<(), Status>>()
+            });
+            assert_eq!(answered.await.unwrap_err().kind, FailureKind::Unavailable);
+            assert_eq!(attempts.load(Ordering::Relaxed), expected, "{count} endpoints");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_a_host_and_a_port_from_1_to_65535() {
+        for good in ["127.0.0.1:1", "folio-1:65535", "[::1]:7001"] {
+            assert_eq!(check_host_and_port(good), Ok(()), "{good}");
+        }
+        for bad in ["folio", "folio:", ":7001", "folio:0", "folio:65536", "a b:1", "a/b:1", "a@b:1"] {
+            assert!(check_host_and_port(bad).is_err(), "{bad}");
+        }
+    }
 }

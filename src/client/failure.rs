@@ -200,6 +200,9 @@ mod tests {
         assert_eq!(failure.kind, FailureKind::Rejected);
         assert_eq!(failure.reason, "INSUFFICIENT_FUNDS");
         assert!(!is_retryable(&status));
+        // A scale that only the log could judge: decided, kept, and so no mere malformed request.
+        let form = with_reason(Code::InvalidArgument, "AMOUNT_SCALE_EXCEEDED", &at);
+        assert_eq!(Failure::from_status(&form, true).kind, FailureKind::Rejected);
         let absent = with_reason(Code::NotFound, "ACCOUNT_NOT_FOUND", &at);
         assert_eq!(Failure::from_status(&absent, true).kind, FailureKind::NotFound);
     }
